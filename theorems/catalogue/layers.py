@@ -1,0 +1,42 @@
+"""What the depth theorems share: sign probabilities of the layers and the event they speak of."""
+
+from __future__ import annotations
+
+import sympy
+
+from theorems.hypotheses import Hypothesis, IndependentInitialization, LabelsVary, OptimizerKeepsDead, Property
+from theorems.problem import Problem
+from theorems.theorem import Event, EventKind, ForcedRisk, Rate
+
+__all__ = ["DEAD_LAYER", "all_signs_nonpositive", "depth_hypotheses", "row_success", "structural_rate"]
+
+DEAD_LAYER = (Event(EventKind.DEAD_LAYER), ForcedRisk(first_width=None))
+
+
+def row_success(problem: Problem, layer: int, alive: sympy.Expr | int) -> sympy.Expr:
+    """`q_b q_w^alive`: the bias and the `alive` weights from live neurons of one row are all `<= 0`."""
+    weight, bias = problem.layer_laws(layer)
+    return bias.probability_nonpositive * weight.probability_nonpositive**alive
+
+
+def all_signs_nonpositive(problem: Problem, layer: int) -> sympy.Expr:
+    """`(q_b q_w^l_{k-1})^l_k`: all weights and biases of hidden layer `layer >= 2` are `<= 0`."""
+    widths = problem.architecture.widths
+    return row_success(problem, layer, widths[layer - 1]) ** widths[layer]
+
+
+def depth_hypotheses() -> tuple[Hypothesis, ...]:
+    """Hypotheses of T1 and T2."""
+    return (
+        IndependentInitialization(),
+        LabelsVary(),
+        OptimizerKeepsDead(((Property.FB, Property.FB), (Property.S, Property.SS))),
+    )
+
+
+def structural_rate(problem: Problem) -> Rate | None:
+    """`-ln(1 - (q_b q_w^w)^w)` a hidden layer, for constant hidden width `w`."""
+    hidden = problem.architecture.hidden
+    if len(hidden) < 2 or len(set(hidden)) > 1 or not problem.initialization.independent:
+        return None
+    return Rate(-sympy.log(1 - all_signs_nonpositive(problem, 2)), "hidden layer")

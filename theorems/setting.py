@@ -1,0 +1,192 @@
+"""Networks and data: the objects that every theorem speaks about (math §1).
+
+Everything here is exact: integers and fractions, no floats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import groupby
+
+from theorems.errors import InvalidInput
+
+__all__ = ["Architecture", "DataSet"]
+
+Vector = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A fully connected ReLU network `l = (l_0, ..., l_L)` with `L >= 2`, i.e. at least one hidden layer.
+
+    Symbols: widths = l; input_dim = l_0; hidden = (l_1, ..., l_{L-1}); output_dim = l_L; depth = L.
+    Fails: InvalidInput if there are fewer than three widths or one of them is below 1.
+    """
+
+    widths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.widths) < 3 or any(width < 1 for width in self.widths):
+            raise InvalidInput(
+                f"architecture {self}: expected at least three widths, all at least 1, such as 1,32,1 "
+                "(input, hidden layers, output)"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Architecture:
+        """Read `"1,32,1"`, or `"1,3*10,1"` for ten hidden layers of width 3; spaces are allowed."""
+        widths: list[int] = []
+        for part in text.split(","):
+            match = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*\*\s*([0-9]{1,6}))?\s*", part)
+            if match is None:
+                raise InvalidInput(
+                    f"architecture {text!r}: expected whole numbers separated by commas, such as 1,32,1 or 1,3*10,1"
+                )
+            widths += [int(match[1])] * int(match[2] or 1)
+        return cls(tuple(widths))
+
+    @property
+    def input_dim(self) -> int:
+        """Number of input coordinates, `l_0`."""
+        return self.widths[0]
+
+    @property
+    def output_dim(self) -> int:
+        """Number of output coordinates, `l_L`."""
+        return self.widths[-1]
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the hidden layers, `(l_1, ..., l_{L-1})`."""
+        return self.widths[1:-1]
+
+    @property
+    def depth(self) -> int:
+        """Number of affine maps, `L`."""
+        return len(self.widths) - 1
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether there is exactly one hidden layer (`L = 2`)."""
+        return self.depth == 2
+
+    @property
+    def n_parameters(self) -> int:
+        """`D(l) = sum_k l_k (l_{k-1} + 1)`."""
+        return sum(out * (inp + 1) for inp, out in zip(self.widths, self.widths[1:], strict=False))
+
+    def __str__(self) -> str:
+        """The text that `parse` reads; runs of four or more equal widths are written `3*10`."""
+        runs = [(width, len(list(group))) for width, group in groupby(self.widths)]
+        return ",".join(f"{width}*{n}" if n > 3 else ",".join([str(width)] * n) for width, n in runs)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A finite regression data set, reduced to its distinct inputs (math §1).
+
+    The empirical risk of a network is `noise_floor + sum_j pi_j |N(xi_j) - ybar_j|^2`, so nothing else of the rows
+    is needed. Build it with `from_rows`.
+
+    Symbols: inputs = (xi_j); weights = (pi_j); means = (ybar_j); noise_floor = nu; n_rows = M; n_inputs = K;
+    rows = (index of the distinct input, label) of every original row, which minibatches are drawn from.
+    """
+
+    name: str
+    inputs: tuple[Vector, ...]
+    weights: tuple[Fraction, ...]
+    means: tuple[Vector, ...]
+    noise_floor: Fraction
+    rows: tuple[tuple[int, Vector], ...]
+
+    @classmethod
+    def from_rows(cls, name: str, inputs: Sequence[Sequence[Fraction]], labels: Sequence[Sequence[Fraction]]) -> DataSet:
+        """Reduce rows `(x_m, y_m)` to distinct inputs, in ascending order.
+
+        Fails: InvalidInput if there are no rows, rows differ in length, or inputs or labels are empty.
+        """
+        if len(inputs) != len(labels):
+            raise InvalidInput(f"data {name!r}: {len(inputs)} inputs but {len(labels)} labels; expected one label a row")
+        if not inputs:
+            raise InvalidInput(f"data {name!r} is empty; expected at least two rows")
+        if len({len(x) for x in inputs}) > 1 or len({len(y) for y in labels}) > 1:
+            raise InvalidInput(f"data {name!r} has rows of different lengths; expected the same columns in every row")
+        if not inputs[0] or not labels[0]:
+            raise InvalidInput(f"data {name!r} has no input or no label column; expected at least one of each")
+        groups: dict[Vector, list[Vector]] = {}
+        for x, y in zip(inputs, labels, strict=True):
+            groups.setdefault(tuple(x), []).append(tuple(y))
+        n_rows = len(inputs)
+        distinct = sorted(groups)
+        position = {x: j for j, x in enumerate(distinct)}
+        means = tuple(_mean(groups[x]) for x in distinct)
+        noise = sum(
+            (_square(y, mean) for x, mean in zip(distinct, means, strict=True) for y in groups[x]), Fraction(0)
+        )
+        return cls(
+            name=name,
+            inputs=tuple(distinct),
+            weights=tuple(Fraction(len(groups[x]), n_rows) for x in distinct),
+            means=means,
+            noise_floor=noise / n_rows,
+            rows=tuple((position[tuple(x)], tuple(y)) for x, y in zip(inputs, labels, strict=True)),
+        )
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, `M`."""
+        return len(self.rows)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of distinct inputs, `K`."""
+        return len(self.inputs)
+
+    @property
+    def input_dim(self) -> int:
+        """Number of input coordinates."""
+        return len(self.inputs[0])
+
+    @property
+    def output_dim(self) -> int:
+        """Number of label coordinates."""
+        return len(self.means[0])
+
+    @cached_property
+    def grand_mean(self) -> Vector:
+        """`ybar = sum_j pi_j ybar_j`."""
+        return tuple(
+            sum((p * y[i] for p, y in zip(self.weights, self.means, strict=True)), Fraction(0))
+            for i in range(self.output_dim)
+        )
+
+    @cached_property
+    def variance(self) -> Fraction:
+        """Between-input variance `V = sum_j pi_j |ybar_j - ybar|^2`; `noise_floor + variance` is the best constant's risk."""
+        return sum(
+            (p * _square(y, self.grand_mean) for p, y in zip(self.weights, self.means, strict=True)), Fraction(0)
+        )
+
+    @cached_property
+    def input_ranges(self) -> tuple[tuple[Fraction, Fraction], ...]:
+        """Smallest and largest value of every input coordinate."""
+        return tuple((min(column), max(column)) for column in zip(*self.inputs, strict=True))
+
+    def risk_of(self, outputs: Mapping[Vector, Vector]) -> Fraction:
+        """Return the exact empirical risk of a function given by its values at the distinct inputs."""
+        return self.noise_floor + sum(
+            (p * _square(outputs[x], y) for x, p, y in zip(self.inputs, self.weights, self.means, strict=True)),
+            Fraction(0),
+        )
+
+
+def _mean(vectors: Sequence[Vector]) -> Vector:
+    return tuple(sum(column, Fraction(0)) / len(vectors) for column in zip(*vectors, strict=True))
+
+
+def _square(u: Vector, v: Vector) -> Fraction:
+    return sum(((a - b) ** 2 for a, b in zip(u, v, strict=True)), Fraction(0))

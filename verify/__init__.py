@@ -1,0 +1,1 @@
+"""How the claims are checked: enclosures, probabilities, risks, optimizers, simulation, inference, reports."""

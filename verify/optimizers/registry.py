@@ -1,0 +1,152 @@
+"""From a name or an import path to a real `torch.optim.Optimizer` class, its settings, and its properties.
+
+The nine names are the rules of claim C4. `package.module:Class` names any other optimizer: it is run as it is, and its
+properties are unknown (so the audit answers UNDECIDED and still shows the frequencies).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from theorems.errors import InvalidInput, did_you_mean
+from theorems.hypotheses import OptimizerClass
+from theorems.rules import RULES, class_of_rule
+
+__all__ = ["NAMED", "OptimizerSpec", "ResolvedOptimizer", "resolve"]
+
+Setting = bool | int | float | str | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A named optimizer: the torch class, the settings that make it this rule, and a learning rate to start from."""
+
+    torch_class: type[torch.optim.Optimizer]
+    fixed: Mapping[str, Setting]
+    lr: float
+
+
+NAMED: dict[str, Named] = {
+    "sgd": Named(torch.optim.SGD, {}, 0.1),
+    "momentum": Named(torch.optim.SGD, {"momentum": 0.9}, 0.02),
+    "nesterov": Named(torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, 0.02),
+    "adagrad": Named(torch.optim.Adagrad, {}, 0.05),
+    "rmsprop": Named(torch.optim.RMSprop, {}, 0.005),
+    "adam": Named(torch.optim.Adam, {}, 0.01),
+    "adamax": Named(torch.optim.Adamax, {}, 0.01),
+    "amsgrad": Named(torch.optim.Adam, {"amsgrad": True}, 0.01),
+    "nadam": Named(torch.optim.NAdam, {}, 0.01),
+}
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """What the user asked for: one of the nine names or `package.module:Class`, and settings that replace defaults."""
+
+    target: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What tables print."""
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
+        return f"{self.target}({shown})" if shown else self.target
+
+
+@dataclass(frozen=True)
+class ResolvedOptimizer:
+    """A checked optimizer: the class, all of its settings, whether replicas may be stacked, and its properties.
+
+    per_coordinate is True only for the nine rules, whose recursions act on each coordinate alone.
+    """
+
+    spec: OptimizerSpec
+    torch_class: type[torch.optim.Optimizer]
+    arguments: Mapping[str, Setting]
+    settings: Mapping[str, object]
+    per_coordinate: bool
+    properties: OptimizerClass
+
+    def build(self, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
+        """Make the optimizer. A negative learning rate, which torch refuses, is set after construction."""
+        optimizer = _construct(self.torch_class, list(parameters), self.arguments)
+        lr = self.arguments.get("lr")
+        if isinstance(lr, int | float) and lr < 0:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+        return optimizer
+
+
+def _construct(
+    torch_class: type[torch.optim.Optimizer], parameters: list[torch.Tensor], arguments: Mapping[str, Setting]
+) -> torch.optim.Optimizer:
+    accepted: dict[str, Any] = dict(arguments)
+    if isinstance(accepted.get("lr"), int | float):
+        accepted["lr"] = abs(accepted["lr"])
+    return torch_class(parameters, **accepted)
+
+
+def resolve(spec: OptimizerSpec) -> ResolvedOptimizer:
+    """Check a specification by building the optimizer once on a dummy parameter.
+
+    Fails: InvalidInput for unknown names and settings, NaN, targets that cannot be imported or built.
+    """
+    _check_numbers(spec)
+    named = NAMED.get(spec.target)
+    torch_class = named.torch_class if named else _import(spec.target)
+    arguments: dict[str, Setting] = ({"lr": named.lr} | dict(named.fixed)) if named else {}
+    arguments |= dict(spec.settings)
+    _check_names(spec, torch_class)
+    try:
+        optimizer = _construct(torch_class, [torch.zeros(2, requires_grad=True)], arguments)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInput(f"optimizer {spec.label}: cannot be built with these settings: {reason}") from error
+    settings = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"} | dict(arguments)
+    if named is None:
+        return ResolvedOptimizer(spec, torch_class, arguments, settings, False, OptimizerClass(spec.label, ()))
+    properties = class_of_rule(RULES[spec.target], settings, spec.label)
+    return ResolvedOptimizer(spec, torch_class, arguments, settings, True, properties)
+
+
+def _check_numbers(spec: OptimizerSpec) -> None:
+    for key, value in spec.settings.items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InvalidInput(f"optimizer {spec.target!r}: setting {key}={number} must be a finite number")
+
+
+def _check_names(spec: OptimizerSpec, torch_class: type[torch.optim.Optimizer]) -> None:
+    parameters = inspect.signature(torch_class.__init__).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    known = [name for name in parameters if name not in ("self", "params")]
+    for key in spec.settings:
+        if key not in known:
+            raise InvalidInput(
+                f"optimizer {spec.target!r} has no setting {key!r}; expected one of {', '.join(known)}"
+                f"{did_you_mean(key, known)}"
+            )
+
+
+def _import(target: str) -> type[torch.optim.Optimizer]:
+    module_name, colon, class_name = target.partition(":")
+    if not colon:
+        raise InvalidInput(
+            f"optimizer {target!r}: expected one of {', '.join(NAMED)}, or package.module:Class"
+            f"{did_you_mean(target, NAMED)}"
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidInput(f"optimizer {target!r} cannot be imported: {error}") from error
+    if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
+        raise InvalidInput(f"optimizer {target!r} is not a subclass of torch.optim.Optimizer")
+    return found

@@ -1,0 +1,82 @@
+"""Drawing initial networks: whole blocks of replicas, each from its own stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
+
+from theorems.laws import Initialization, Law, Normal, TruncatedNormal, Uniform, Zero
+from theorems.setting import Architecture
+from verify.simulation.streams import Key, Purpose, uniforms
+
+__all__ = ["Layer", "Parameters", "draw_parameters"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights (replicas, out, in) and biases (replicas, out) of one layer for a block of networks."""
+
+    weight: Floats
+    bias: Floats
+
+
+Parameters = tuple[Layer, ...]
+
+
+def draw_parameters(
+    initialization: Initialization,
+    architecture: Architecture,
+    key: Key,
+    replicas: npt.NDArray[np.int64],
+    dtype: npt.DTypeLike,
+) -> Parameters:
+    """Draw the networks with these replica numbers; values are rounded to `dtype` and returned as float64.
+
+    Each parameter takes one uniform number, weights before biases, layer after layer, whatever its law.
+    """
+    draws = uniforms(key, replicas, Purpose.INITIALIZATION, architecture.n_parameters)
+    layers, used = [], 0
+    for fan_in, fan_out in zip(architecture.widths, architecture.widths[1:], strict=False):
+        block = draws[:, used : used + fan_out * (fan_in + 1)]
+        used += fan_out * (fan_in + 1)
+        raw = block[:, : fan_out * fan_in].reshape(-1, fan_out, fan_in)
+        if initialization.independent:
+            weight = _quantile(initialization.weight_law(fan_in, fan_out), raw)
+        else:
+            weight = _orthogonal(ndtri(raw))
+        bias = _quantile(initialization.bias_law(fan_in, fan_out), block[:, fan_out * fan_in :])
+        layers.append(Layer(_rounded(weight, dtype), _rounded(bias, dtype)))
+    return tuple(layers)
+
+
+def _rounded(values: Floats, dtype: npt.DTypeLike) -> Floats:
+    return values.astype(dtype).astype(np.float64)
+
+
+def _quantile(law: Law, u: Floats) -> Floats:
+    """Quantiles of a symmetric law, computed from the nearer tail so that u and 1 - u give opposite values exactly."""
+    match law:
+        case Zero():
+            return np.zeros_like(u)
+        case Uniform(half_width):
+            return (2.0 * u - 1.0) * float(half_width)
+        case Normal(scale):
+            return np.where(u < 0.5, 1.0, -1.0) * ndtri(np.minimum(u, 1.0 - u)) * float(scale)
+        case TruncatedNormal(scale):
+            tail = ndtr(-2.0)
+            lower = ndtri(tail + (1.0 - 2.0 * tail) * np.minimum(u, 1.0 - u))
+            return np.where(u < 0.5, 1.0, -1.0) * lower * float(scale)
+
+
+def _orthogonal(normal: Floats) -> Floats:
+    """Orthogonal matrices, Haar distributed: QR of a normal matrix with the signs of R's diagonal."""
+    tall = normal.shape[1] >= normal.shape[2]
+    q, r = np.linalg.qr(normal if tall else normal.transpose(0, 2, 1))
+    signs = np.sign(np.diagonal(r, axis1=1, axis2=2))
+    q = q * signs[:, None, :]
+    return q if tall else q.transpose(0, 2, 1)

@@ -1,0 +1,180 @@
+"""The eager engine: the user's real `torch.optim.Optimizer` steps the replicas of a block.
+
+Optimizers that act on each coordinate alone step all replicas of a block at once, stacked in one flat parameter; every
+other optimizer gets one instance a replica, with ordinary weight and bias parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from theorems.errors import InvalidInput
+from theorems.setting import Architecture, DataSet
+from verify.optimizers import ResolvedOptimizer
+from verify.simulation.draw import Layer, Parameters
+
+__all__ = ["TrainingRows", "check_device", "train"]
+
+Ints = npt.NDArray[np.int64]
+Batches = Callable[[int], Ints | None]
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """All rows as tensors: inputs (rows, l_0), labels (rows, l_L)."""
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+
+    @classmethod
+    def of(cls, data: DataSet, dtype: str, device: str) -> TrainingRows:
+        """Round every row to nearest in float64, then to `dtype`."""
+        x = np.array([[float(v) for v in data.inputs[j]] for j, _ in data.rows])
+        y = np.array([[float(v) for v in label] for _, label in data.rows])
+        return cls(*(torch.tensor(a, dtype=DTYPES[dtype], device=device) for a in (x, y)))
+
+
+def check_device(device: str) -> None:
+    """Fails: InvalidInput if torch cannot put a tensor on this device."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"device {device!r} cannot be used by torch here: {reason}") from None
+
+
+def train(
+    start: Parameters,
+    rows: TrainingRows,
+    optimizer: ResolvedOptimizer,
+    architecture: Architecture,
+    batches: Batches,
+    checkpoints: tuple[int, ...],
+) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+
+    `batches(step)` gives row numbers (replicas, batch) for steps 1, 2, …, or None for all rows.
+    Fails: InvalidInput if the optimizer's step raises.
+    """
+    if optimizer.per_coordinate:
+        yield from _train_stacked(start, rows, optimizer, architecture, batches, checkpoints)
+        return
+    singles = [
+        list(_train_single(_replica(start, r), rows, optimizer, _of_replica(batches, r), checkpoints))
+        for r in range(len(start[0].bias))
+    ]
+    for at_checkpoint in zip(*singles, strict=True):
+        yield tuple(
+            Layer(np.stack([net[k].weight for net in at_checkpoint]), np.stack([net[k].bias for net in at_checkpoint]))
+            for k in range(len(start))
+        )
+
+
+def _train_stacked(
+    start: Parameters,
+    rows: TrainingRows,
+    optimizer: ResolvedOptimizer,
+    architecture: Architecture,
+    batches: Batches,
+    checkpoints: tuple[int, ...],
+) -> Iterator[Parameters]:
+    flat = torch.tensor(_flatten(start), dtype=rows.inputs.dtype, device=rows.inputs.device, requires_grad=True)
+    stepper = optimizer.build([flat])
+    done = 0
+    for checkpoint in checkpoints:
+        for step in range(done + 1, checkpoint + 1):
+            x, y = _batch(rows, batches(step))
+            _one_step(stepper, optimizer, lambda x=x, y=y: _loss(_split(flat, architecture), x, y))
+        done = checkpoint
+        yield _to_numpy(_split(flat.detach(), architecture))
+
+
+def _train_single(
+    start: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+    rows: TrainingRows,
+    optimizer: ResolvedOptimizer,
+    batches: Batches,
+    checkpoints: tuple[int, ...],
+) -> Iterator[list[Layer]]:
+    make = {"dtype": rows.inputs.dtype, "device": rows.inputs.device, "requires_grad": True}
+    layers = [(torch.tensor(w, **make), torch.tensor(b, **make)) for w, b in start]
+    stepper = optimizer.build([parameter for layer in layers for parameter in layer])
+    done = 0
+    for checkpoint in checkpoints:
+        for step in range(done + 1, checkpoint + 1):
+            x, y = _batch(rows, batches(step))
+            _one_step(stepper, optimizer, lambda x=x, y=y: _loss([(w[None], b[None]) for w, b in layers], x, y))
+        done = checkpoint
+        yield [Layer(_float64(w), _float64(b)) for w, b in layers]
+
+
+def _one_step(stepper: torch.optim.Optimizer, optimizer: ResolvedOptimizer, loss: Callable[[], torch.Tensor]) -> None:
+    def closure() -> torch.Tensor:
+        stepper.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        return value
+
+    if optimizer.per_coordinate:
+        closure()
+        stepper.step()
+        return
+    try:
+        closure()
+        stepper.step(closure)  # type: ignore[arg-type]  # torch types the closure as returning a float
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInput(f"optimizer {optimizer.spec.label}: step failed: {reason}") from error
+
+
+def _loss(layers: list[tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Sum over replicas of the mean squared error; x (replicas or 1, l_0, batch), y likewise."""
+    h = x.expand(len(layers[0][1]), -1, -1)
+    for number, (weight, bias) in enumerate(layers, start=1):
+        z = torch.baddbmm(bias[:, :, None], weight, h)
+        h = torch.relu(z) if number < len(layers) else z
+    return ((h - y) ** 2).sum() / y.shape[-1]
+
+
+def _batch(rows: TrainingRows, numbers: Ints | None) -> tuple[torch.Tensor, torch.Tensor]:
+    if numbers is None:
+        return rows.inputs.T[None], rows.labels.T[None]
+    index = torch.from_numpy(numbers).to(rows.inputs.device)
+    return rows.inputs[index].transpose(1, 2), rows.labels[index].transpose(1, 2)
+
+
+def _flatten(parameters: Parameters) -> npt.NDArray[np.float64]:
+    parts = [(layer.weight.reshape(len(layer.bias), -1), layer.bias) for layer in parameters]
+    return np.concatenate([part for pair in parts for part in pair], axis=1)
+
+
+def _split(flat: torch.Tensor, architecture: Architecture) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    shapes = list(zip(architecture.widths[1:], architecture.widths, strict=False))
+    pieces = torch.split(flat, [size for out, inp in shapes for size in (out * inp, out)], dim=1)
+    return [(pieces[2 * k].view(-1, out, inp), pieces[2 * k + 1]) for k, (out, inp) in enumerate(shapes)]
+
+
+def _float64(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
+    return tensor.detach().cpu().to(torch.float64).numpy().copy()
+
+
+def _to_numpy(layers: list[tuple[torch.Tensor, torch.Tensor]]) -> Parameters:
+    return tuple(Layer(_float64(weight), _float64(bias)) for weight, bias in layers)
+
+
+def _replica(start: Parameters, r: int) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    return [(layer.weight[r], layer.bias[r]) for layer in start]
+
+
+def _of_replica(batches: Batches, r: int) -> Batches:
+    def one(step: int) -> Ints | None:
+        numbers = batches(step)
+        return None if numbers is None else numbers[r : r + 1]
+
+    return one
