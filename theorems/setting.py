@@ -136,6 +136,10 @@ class DataSet:
             rows=tuple((position[tuple(x)], tuple(y)) for x, y in zip(inputs, labels, strict=True)),
         )
 
+    def __hash__(self) -> int:
+        """Hash a few fields only: data sets are keys of caches, and hashing every fraction each time would cost more."""
+        return hash((self.name, len(self.rows), self.noise_floor))
+
     @property
     def n_rows(self) -> int:
         """Number of rows, `M`."""

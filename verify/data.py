@@ -23,7 +23,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -214,7 +214,8 @@ def _check_choice(
     for what, names, ids in (("input", inputs, input_ids), ("label", labels, label_ids)):
         if not ids:
             raise InvalidInput(f"{where}: no {what} column is chosen: expected at least one")
-        twice = [name for name, i in zip(names, ids, strict=True) if ids.count(i) > 1]
+        counts = Counter(ids)
+        twice = [name for name, i in zip(names, ids, strict=True) if counts[i] > 1]
         if twice:
             raise InvalidInput(f"{where}: column {_short(twice[0])} is chosen twice as {what}: expected once")
     both = [name for name, i in zip(inputs, input_ids, strict=True) if i in label_ids]

@@ -758,6 +758,13 @@ def test_standard_with_a_rational_deviation(tmp_path):
     assert scaled(tmp_path, ["1e300", "3e300"], "standard")[1] == Fraction(10**300) / Fraction(1e300)
 
 
+@pytest.mark.parametrize(("side", "nearest"), [(-1, 0), (0, 0), (1, 1), (99, 1)])
+def test_standard_deviation_rounds_to_nearest(tmp_path, side, nearest):
+    # the deviation of 0 and 2d is d = 1 + 2^-53 + side * 10^-100, next to the midpoint of two float64
+    d = 1 + Fraction(1, 2**53) + side * Fraction(1, 10**100)
+    assert scaled(tmp_path, [0, f"{int(2 * d * 10**100)}e-100"], "standard")[1] == d / (1 + Fraction(nearest, 2**52))
+
+
 @pytest.mark.parametrize("exponent", [-4000, -320, -200, 200, 4000])
 def test_standard_far_from_one(tmp_path, exponent):
     if abs(exponent) < 300:

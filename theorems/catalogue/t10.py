@@ -23,6 +23,8 @@ __all__ = ["THEOREM", "bound"]
 
 _OSCILLATION, _SURVIVAL = sympy.symbols("c a", nonnegative=True)
 _PHI, _RHO, _WIDTH, _SIGNS = sympy.symbols("phi rho l e", nonnegative=True)
+_DEATH = sympy.Max(1 - _PHI * _OSCILLATION / _SURVIVAL, 0) / 2
+_STEP = (_RHO * _OSCILLATION, _SURVIVAL * (1 - sympy.Max(_DEATH**_WIDTH, _SIGNS)))
 
 
 def bound(problem: Problem) -> Recursion:
@@ -34,12 +36,11 @@ def bound(problem: Problem) -> Recursion:
     spread = sum((high - low for low, high in problem.data.input_ranges), Fraction(0))
     weight, _ = problem.layer_laws(1)
     start = hidden[0] * weight.mean_absolute / 2 * sympy.Rational(spread.numerator, spread.denominator)
-    death = sympy.Max(1 - _PHI * _OSCILLATION / _SURVIVAL, 0) / 2
     return Recursion(
         state=(_OSCILLATION, _SURVIVAL),
         start=(start, 1 - P_DEAD ** hidden[0]),
         parameters=(_PHI, _RHO, _WIDTH, _SIGNS),
-        step=(_RHO * _OSCILLATION, _SURVIVAL * (1 - sympy.Max(death**_WIDTH, _SIGNS))),
+        step=_STEP,
         layers=tuple(_layer(problem, layer) for layer in range(2, len(hidden) + 1)),
         result=1 - _SURVIVAL,
     )

@@ -31,19 +31,27 @@ UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
 _SAFETY = 1.0 + 2.0**-20  # covers the rounding of the error bound's own arithmetic
 _SMALLEST = 2.0**-400
 _LARGEST = 2.0**400
+_CHUNK = 50_000  # numbers in one activation array: small enough to stay in a core's cache
 
 
 @dataclass(frozen=True)
 class FloatData:
-    """A data set with the nearest floats of its inputs (K, l_0), and the exact set they come from."""
+    """The nearest floats of a data set, inputs (K, l_0), labels (l_L, K), weights (K,), and the exact set itself."""
 
     exact: DataSet
     inputs: Floats
+    labels: Floats
+    weights: Floats
 
     @classmethod
     def of(cls, data: DataSet) -> FloatData:
-        """Round the inputs to nearest."""
-        return cls(data, np.array([[_nearest(v) for v in x] for x in data.inputs]))
+        """Round every number to nearest."""
+        return cls(
+            data,
+            inputs=np.array([[_nearest(v) for v in x] for x in data.inputs]),
+            labels=np.array([[_nearest(v) for v in y] for y in data.means]).T,
+            weights=np.array([_nearest(p) for p in data.weights]),
+        )
 
 
 def _nearest(value: Fraction) -> float:
@@ -95,11 +103,16 @@ def _filter(hidden: Parameters, data: FloatData, points: Floats, unit: float) ->
     layer = np.where(first.all(axis=1), 1, 0)
     undecided = np.flatnonzero((layer == 0) & ~unsure)
     undecided = undecided[~_alive_at_one_input(_take(hidden, undecided), data, unit)]
-    for chunk in np.array_split(undecided, max(1, len(undecided) * len(data.inputs) // 200_000)):
-        if len(chunk):
-            layer[chunk], doubtful = _first_dead_layer(_take(hidden, chunk), data.inputs, unit)
-            unsure[chunk] |= doubtful
+    for chunk in _chunks(undecided, hidden, data):
+        layer[chunk], doubtful = _first_dead_layer(_take(hidden, chunk), data.inputs, unit)
+        unsure[chunk] |= doubtful
     return first, layer, unsure
+
+
+def _chunks(replicas: Ints, layers: Parameters, data: FloatData) -> list[Ints]:
+    """Split replica numbers so that no activation array of a chunk is larger than a cache likes."""
+    numbers = len(replicas) * max(part.bias.shape[1] for part in layers) * len(data.inputs)
+    return [chunk for chunk in np.array_split(replicas, max(1, numbers // _CHUNK)) if len(chunk)]
 
 
 def _extreme_inputs(data: FloatData) -> Floats:
@@ -207,8 +220,8 @@ def risk_bounds(parameters: Parameters, data: FloatData) -> RiskBounds:
     for part in parameters:
         finite &= np.isfinite(part.weight).all(axis=(1, 2)) & np.isfinite(part.bias).all(axis=1)
     lower, upper = np.full(len(finite), np.inf), np.full(len(finite), np.inf)
-    if finite.any():
-        lower[finite], upper[finite] = _risks(_take(parameters, np.flatnonzero(finite)), data)
+    for chunk in _chunks(np.flatnonzero(finite), parameters, data):
+        lower[chunk], upper[chunk] = _risks(_take(parameters, chunk), data)
     return RiskBounds(lower, upper)
 
 
@@ -220,13 +233,11 @@ def _risks(parameters: Parameters, data: FloatData) -> tuple[Floats, Floats]:
             h, error = _affine(part, h, error, unit)
             if number < len(parameters):
                 h, error = _relu(h, error)
-        labels = np.array([[_nearest(v) for v in y] for y in data.exact.means]).T
-        weights = np.array([_nearest(p) for p in data.exact.weights])
-        residual = np.abs(h - labels)
-        error = _SAFETY * (error + 4 * unit * (np.abs(h) + np.abs(labels)))
+        residual = np.abs(h - data.labels)
+        error = _SAFETY * (error + 4 * unit * (np.abs(h) + np.abs(data.labels)))
         grown = 1.0 + (residual.shape[1] * residual.shape[2] + 16) * 4 * unit
-        below = (np.maximum(residual - error, 0.0) ** 2).sum(axis=1) @ weights / grown
-        above = ((residual + error) ** 2).sum(axis=1) @ weights * grown
+        below = (np.maximum(residual - error, 0.0) ** 2).sum(axis=1) @ data.weights / grown
+        above = ((residual + error) ** 2).sum(axis=1) @ data.weights * grown
     noise = data.exact.noise_floor
     lower = np.maximum(below + float_down(noise), 0.0) * (1.0 - 4 * unit)
     upper = (above + float_up(noise)) * (1.0 + 4 * unit)

@@ -1,0 +1,465 @@
+"""The whole trip: configuration -> plan -> replicas -> certified comparison -> results.
+
+`plan` fixes everything that must be fixed before the first replica: the cases, what each theorem says of them, the
+comparisons and their levels. `carry_out` simulates and compares. Nothing flows back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+
+from theorems.catalogue import THEOREMS
+from theorems.errors import InvalidInput
+from theorems.hypotheses import Evidence, Property, Status, weakest
+from theorems.laws import Initialization
+from theorems.problem import Problem
+from theorems.setting import Architecture, DataSet
+from theorems.theorem import CLAIMS, Event
+from verify.cases import AuditConfig, Sweep, parse_fraction
+from verify.data import load_data
+from verify.dead_neuron import DeadProbability, dead_probability
+from verify.enclosure import Enclosure, float_down
+from verify.environment import describe_environment
+from verify.evaluate import Evaluation, evaluate_theorem
+from verify.inference import Count, Judgement, LevelPlan, Relation, Verdict, confidence_limits, judge
+from verify.optimizers import ResolvedOptimizer, resolve
+from verify.results import (
+    SCHEMA,
+    BoundResult,
+    CaseResult,
+    DataResult,
+    FindingResult,
+    FrequencyResult,
+    JudgementResult,
+    Results,
+    RunResult,
+    StartResult,
+    TheoremResult,
+    write_ratio,
+)
+from verify.risk import best_witness
+from verify.simulation import Outcome, RunCounts, RunTask, StartCounts, StartTask, run_block, sample_starts
+from verify.simulation.eager import check_device
+from verify.simulation.runs import Start
+
+__all__ = ["Plan", "PlannedCase", "PlannedStart", "carry_out", "plan", "resolution"]
+
+MAX_PARAMETERS = 5_000_000
+CELLS_IN_FLIGHT = 2_000_000  # numbers held for one block of initial networks, whatever their size
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A start with an optimizer, and what each theorem says of it."""
+
+    id: str
+    optimizer: ResolvedOptimizer
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def event(self) -> Event:
+        """The structural event that outcomes and persistence speak of: that of the best theorem that applies."""
+        holding = [e for e in self.evaluations if e.bound is not None]
+        return max(holding, key=lambda e: Fraction(-1) if e.bound is None else e.bound.lo, default=self.evaluations[0]).event
+
+    @property
+    def risk_comparison(self) -> str:
+        """Name of the comparison of the risk event."""
+        return f"{self.id}|risk"
+
+
+@dataclass(frozen=True)
+class PlannedStart:
+    """Initial networks to draw, and the cases that train them."""
+
+    id: str
+    sweep: Sweep
+    data_key: str
+    start: Start
+    p_dead: DeadProbability | None
+    reachable: Fraction
+    cases: tuple[PlannedCase, ...]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The structural events to count, each once."""
+        return tuple(dict.fromkeys(evaluation.event for case in self.cases for evaluation in case.evaluations))
+
+    def comparison(self, event: Event) -> str:
+        """Name of the comparison of a structural event."""
+        return f"{self.id}|{event}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is fixed before the first replica."""
+
+    config: AuditConfig
+    device: str
+    data: dict[str, DataSet]
+    starts: tuple[PlannedStart, ...]
+    level: LevelPlan
+
+    def manifest(self) -> dict[str, object]:
+        """What is written down before sampling: title, seed, numbers of replicas, interval, levels."""
+        simulation = self.config.simulation
+        return {
+            "title": self.config.title,
+            "seed": self.config.seed,
+            "initializations": simulation.initializations,
+            "replicas": simulation.replicas,
+            "interval": self.config.inference.interval,
+            "level": self.level.to_builtins(),
+        }
+
+    @property
+    def n_cases(self) -> int:
+        """Number of cases."""
+        return sum(len(start.cases) for start in self.starts)
+
+
+def plan(config: AuditConfig, device: str = "cpu") -> Plan:
+    """Load data, resolve names, put every theorem to every case, and fix the level of each comparison.
+
+    Fails: InvalidInput with one sentence for whatever cannot be used.
+    """
+    check_device(device)
+    data = {key: load_data(choice.spec(f"$.data.{key}")) for key, choice in config.data.items()}
+    starts = tuple(start for sweep in config.sweep for start in _plan_sweep(config, sweep, data))
+    names = [start.comparison(event) for start in starts for event in start.events]
+    names += [case.risk_comparison for start in starts for case in start.cases]
+    inference = config.inference
+    level = LevelPlan(
+        alpha=parse_fraction(inference.alpha, "$.inference.alpha"),
+        names=tuple(names),
+        reserved_share=parse_fraction(inference.reserved_share, "$.inference.reserved_share"),
+    )
+    return Plan(config, device, data, starts, level)
+
+
+def _plan_sweep(config: AuditConfig, sweep: Sweep, data: dict[str, DataSet]) -> Iterator[PlannedStart]:
+    optimizers = [resolve(spec) for spec in sweep.parsed_optimizers()]
+    for key in sweep.data:
+        for initialization in sweep.parsed_initializations():
+            for architecture in sweep.parsed_architectures():
+                yield _plan_start(config, sweep, key, data[key], initialization, architecture, optimizers)
+
+
+def _plan_start(
+    config: AuditConfig,
+    sweep: Sweep,
+    key: str,
+    data: DataSet,
+    initialization: Initialization,
+    architecture: Architecture,
+    optimizers: list[ResolvedOptimizer],
+) -> PlannedStart:
+    if architecture.n_parameters > MAX_PARAMETERS:
+        raise InvalidInput(
+            f"architecture {architecture} has {architecture.n_parameters} parameters; "
+            f"expected at most {MAX_PARAMETERS} to simulate replicas in blocks"
+        )
+    identity = f"{sweep.name}/{key}/{initialization}/{architecture}"
+    cases = []
+    for optimizer in optimizers:
+        problem = Problem(architecture, initialization, data, optimizer.properties)
+        evaluations = tuple(evaluate_theorem(THEOREMS[name], problem) for name in sweep.theorems)
+        cases.append(PlannedCase(f"{identity}/{optimizer.spec.label}", optimizer, evaluations))
+    return PlannedStart(
+        id=identity,
+        sweep=sweep,
+        data_key=key,
+        start=Start(architecture, initialization, data, config.simulation.dtype, config.seed),
+        p_dead=dead_probability(Problem(architecture, initialization, data, optimizers[0].properties)),
+        reachable=_reachable(architecture, data, parse_fraction(config.simulation.reach, "$.simulation.reach")),
+        cases=tuple(cases),
+    )
+
+
+def _reachable(architecture: Architecture, data: DataSet, reach: Fraction) -> Fraction:
+    """`U = (nu + V) - reach (nu + V - witness)`: at or above the risk of an explicit network, so `U >= I(l)`."""
+    constant = data.noise_floor + data.variance
+    return constant - reach * (constant - best_witness(architecture, data).risk)
+
+
+# --- carrying a plan out ------------------------------------------------------------------------------------------
+
+
+def carry_out(planned: Plan, executor: Executor, on_progress: Progress = lambda done, total: None) -> Results:
+    """Simulate every start and case of a plan on an executor, and compare.
+
+    The results depend on the plan alone, not on the executor or on the order in which blocks finish.
+    Fails: InvalidInput if a foreign optimizer cannot be stepped.
+    """
+    began, created = time.monotonic(), datetime.now(UTC)
+    start_blocks, run_blocks = _simulate(planned, executor, on_progress)
+    starts, cases = [], []
+    for number, start in enumerate(planned.starts):
+        counts = StartCounts.total(start_blocks[number])
+        starts.append(_start_result(start, counts))
+        frequencies = {event: _structural_frequency(planned, start, event, counts) for event in start.events}
+        for position, case in enumerate(start.cases):
+            runs = RunCounts.total(run_blocks[number, position])
+            cases.append(_case_result(planned, start, case, frequencies, runs))
+    return Results(
+        schema=SCHEMA,
+        title=planned.config.title,
+        created=created.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - began, 3),
+        seed=planned.config.seed,
+        settings=_settings(planned),
+        level=planned.level.to_builtins(),
+        environment=describe_environment(),
+        claims=dict(CLAIMS),
+        data=tuple(_data_result(key, data) for key, data in planned.data.items()),
+        starts=tuple(starts),
+        cases=tuple(cases),
+    )
+
+
+def _simulate(
+    planned: Plan, executor: Executor, on_progress: Progress
+) -> tuple[dict[int, list[StartCounts]], dict[tuple[int, int], list[RunCounts]]]:
+    """Submit every block and put the answers where they belong, block by block."""
+    starts: dict[int, dict[int, StartCounts]] = {}
+    runs: dict[tuple[int, int], dict[int, RunCounts]] = {}
+    futures = {}
+    for number, start in enumerate(planned.starts):
+        for task in _start_tasks(planned.config, start):
+            futures[executor.submit(sample_starts, task)] = (number, None, task.first)
+        for position, case in enumerate(start.cases):
+            for run in _run_tasks(planned, start, case):
+                futures[executor.submit(run_block, run)] = (number, position, run.first)
+    on_progress(0, len(futures))
+    try:
+        for done, future in enumerate(as_completed(futures), start=1):
+            number, position, first = futures[future]
+            answer = future.result()
+            if isinstance(answer, StartCounts):
+                starts.setdefault(number, {})[first] = answer
+            elif position is not None:
+                runs.setdefault((number, position), {})[first] = answer
+            on_progress(done, len(futures))
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+    return (
+        {key: [blocks[first] for first in sorted(blocks)] for key, blocks in starts.items()},
+        {key: [blocks[first] for first in sorted(blocks)] for key, blocks in runs.items()},
+    )
+
+
+def _blocks(total: int, block: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, total, block):
+        yield first, min(block, total - first)
+
+
+def _start_tasks(config: AuditConfig, start: PlannedStart) -> Iterator[StartTask]:
+    block = max(1, CELLS_IN_FLIGHT // start.start.architecture.n_parameters)
+    for first, count in _blocks(config.simulation.initializations, block):
+        yield StartTask(start.start, first, count)
+
+
+def _run_tasks(planned: Plan, start: PlannedStart, case: PlannedCase) -> Iterator[RunTask]:
+    simulation = planned.config.simulation
+    for first, count in _blocks(simulation.replicas, simulation.block):
+        yield RunTask(
+            start=start.start,
+            optimizer=case.optimizer.spec,
+            event=case.event,
+            reachable=start.reachable,
+            steps=simulation.steps,
+            batch=None if simulation.batch == "all" else simulation.batch,
+            look_every=simulation.look_every,
+            device=planned.device,
+            first=first,
+            count=count,
+        )
+
+
+# --- comparisons -------------------------------------------------------------------------------------------------
+
+
+def resolution(dtype: str, architecture: Architecture) -> Fraction:
+    """How far float draws may move a probability from that of the continuous law (math §8): 1e-5, `2^-23 D(l)` in float32."""
+    coarse = Fraction(architecture.n_parameters, 2**23) if dtype == "float32" else Fraction(0)
+    return max(Fraction(1, 100_000), coarse)
+
+
+def _structural_frequency(planned: Plan, start: PlannedStart, event: Event, counts: StartCounts) -> FrequencyResult:
+    count = Count(counts.count(event), 0, counts.trials)
+    return _frequency(planned, start.comparison(event), str(event), count)
+
+
+def _frequency(planned: Plan, comparison: str, event: str, count: Count) -> FrequencyResult:
+    alpha = planned.level.alpha_for(comparison)
+    limits = confidence_limits(count, planned.config.inference.kind, alpha)
+    return FrequencyResult(
+        event=event,
+        events=count.events,
+        lost=count.lost,
+        trials=count.trials,
+        interval=planned.config.inference.interval,
+        alpha=write_ratio(alpha),
+        lo=write_ratio(limits.lo),
+        hi=write_ratio(limits.hi),
+    )
+
+
+def _limits(frequency: FrequencyResult) -> Enclosure:
+    return Enclosure(Fraction(frequency.lo), Fraction(frequency.hi))
+
+
+def _compared(
+    evaluation: Evaluation, frequency: FrequencyResult, start: PlannedStart, dtype: str
+) -> JudgementResult:
+    judgement = judge(
+        bound=evaluation.bound,
+        limits=_limits(frequency),
+        hypotheses=evaluation.status,
+        hypothesis_reason=evaluation.reason,
+        resolution=resolution(dtype, start.start.architecture),
+        relation=Relation.AT_LEAST,
+    )
+    return _judgement_result(judgement, evaluation)
+
+
+def _judgement_result(judgement: Judgement, evaluation: Evaluation) -> JudgementResult:
+    """A comparison with frequencies takes float draws for the continuous law, so its evidence is `assumed` (math §8)."""
+    compared = judgement.verdict in (Verdict.CONFIRMED, Verdict.CONSISTENT, Verdict.REFUTED)
+    evidence = weakest([evaluation.evidence, Evidence.ASSUMED]) if compared else evaluation.evidence
+    return JudgementResult(judgement.verdict.value, judgement.why, evidence.value)
+
+
+def _theorem_result(
+    evaluation: Evaluation, start: PlannedStart, frequency: FrequencyResult, risk: FrequencyResult, dtype: str
+) -> TheoremResult:
+    data = start.start.data
+    constant_forced = evaluation.forced.first_width in (None, 0)
+    comparable = constant_forced and start.reachable < data.noise_floor + data.variance
+    bound = evaluation.bound
+    return TheoremResult(
+        theorem=evaluation.theorem.id,
+        claims=evaluation.theorem.claims,
+        hypotheses=tuple(
+            FindingResult(f.hypothesis, f.status.value, f.evidence.value, f.why) for f in evaluation.findings
+        ),
+        applies=evaluation.status.value,
+        bound=None if bound is None else BoundResult(write_ratio(bound.lo), write_ratio(bound.hi)),
+        bound_evidence=evaluation.evidence.value,
+        event=str(evaluation.event),
+        frequency=frequency,
+        judgement=_compared(evaluation, frequency, start, dtype),
+        risk=_compared(evaluation, risk, start, dtype) if comparable else None,
+        rate=None if evaluation.rate is None else float_down(evaluation.rate),
+        rate_per=evaluation.rate_per,
+        margin=None if evaluation.margin is None else write_ratio(evaluation.margin),
+    )
+
+
+def _case_result(
+    planned: Plan, start: PlannedStart, case: PlannedCase, frequencies: dict[Event, FrequencyResult], runs: RunCounts
+) -> CaseResult:
+    dtype = planned.config.simulation.dtype
+    count = Count(runs.risk_event, runs.risk_undecided, runs.trials)
+    risk = _frequency(planned, case.risk_comparison, "the risk stays above U at every look", count)
+    lr = case.optimizer.settings.get("lr")
+    return CaseResult(
+        id=case.id,
+        start=start.id,
+        optimizer=case.optimizer.spec.label,
+        learning_rate=float(lr) if isinstance(lr, int | float) else None,
+        theorems=tuple(
+            _theorem_result(evaluation, start, frequencies[evaluation.event], risk, dtype)
+            for evaluation in case.evaluations
+        ),
+        run=RunResult(
+            trials=runs.trials,
+            event=str(case.event),
+            events=runs.event,
+            claimed=runs.claimed,
+            persistent=runs.persistent,
+            non_finite=runs.non_finite,
+            outcomes={outcome.value: runs.outcomes[outcome.value] for outcome in Outcome},
+            reachable=write_ratio(start.reachable),
+            risk=risk,
+            persistence=_persistence(case, runs),
+        ),
+    )
+
+
+def _persistence(case: PlannedCase, runs: RunCounts) -> JudgementResult:
+    """Under (FB) what is dead with a margin must have the same bits after training: one exception refutes."""
+    finding = case.optimizer.properties.about(Property.FB)
+    told = f"{runs.persistent} of {runs.claimed} kept the same bits"
+    match finding.status:
+        case Status.FAILS:
+            judgement = Verdict.NOT_APPLICABLE, f"{told}; (FB) fails: {finding.why}"
+        case Status.UNKNOWN:
+            judgement = Verdict.UNDECIDED, f"{told}; {finding.why}"
+        case Status.HOLDS if runs.persistent == runs.claimed:
+            judgement = Verdict.CONSISTENT, f"{told}, as (FB) demands"
+        case _:
+            judgement = Verdict.REFUTED, f"only {told}, although (FB) demands all: {finding.why}"
+    return JudgementResult(judgement[0].value, judgement[1], weakest([finding.evidence, Evidence.ASSUMED]).value)
+
+
+# --- the parts of the results that do not depend on a theorem -----------------------------------------------------
+
+
+def _start_result(start: PlannedStart, counts: StartCounts) -> StartResult:
+    architecture, p_dead = start.start.architecture, start.p_dead
+    return StartResult(
+        id=start.id,
+        sweep=start.sweep.name,
+        axis=start.sweep.axis,
+        data=start.data_key,
+        initialization=start.start.initialization.name,
+        architecture=str(architecture),
+        widths=architecture.widths,
+        parameters=architecture.n_parameters,
+        p_dead_method=None if p_dead is None else p_dead.method,
+        p_dead=None
+        if p_dead is None
+        else BoundResult(write_ratio(p_dead.enclosure.lo), write_ratio(p_dead.enclosure.hi)),
+        trials=counts.trials,
+        dead_layer=counts.dead_layer,
+        dead_neurons=counts.dead_neurons,
+    )
+
+
+def _data_result(key: str, data: DataSet) -> DataResult:
+    return DataResult(
+        key=key,
+        name=data.name,
+        rows=data.n_rows,
+        inputs=data.n_inputs,
+        input_dim=data.input_dim,
+        output_dim=data.output_dim,
+        noise_floor=write_ratio(data.noise_floor),
+        variance=write_ratio(data.variance),
+    )
+
+
+def _settings(planned: Plan) -> dict[str, str | int]:
+    simulation = planned.config.simulation
+    return {
+        "initializations": simulation.initializations,
+        "replicas": simulation.replicas,
+        "steps": simulation.steps,
+        "batch": simulation.batch,
+        "look_every": simulation.look_every,
+        "dtype": simulation.dtype,
+        "reach": str(simulation.reach),
+        "block": simulation.block,
+        "device": planned.device,
+        "engine": "eager",
+    }
+

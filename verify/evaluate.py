@@ -1,0 +1,130 @@
+"""A theorem put to a problem: hypotheses decided, bound enclosed, margin and rate. No simulation here.
+
+`nonconv bound` prints this; an audit compares it with frequencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from theorems.bounds import P_DEAD
+from theorems.hypotheses import Evidence, Finding, Status, combined_status, weakest
+from theorems.problem import Problem
+from theorems.setting import Architecture
+from theorems.theorem import Event, ForcedRisk, Instance, Theorem
+from verify.dead_neuron import DeadProbability, dead_probability
+from verify.enclosure import Enclosure, evaluate, evaluate_bound
+from verify.hypotheses import decide
+from verify.risk import best_witness
+
+__all__ = ["Evaluation", "evaluate_theorem", "size_reaching"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is certified about a theorem on a problem.
+
+    bound: enclosure of the bound's value, None where the hypotheses are not all known to hold or no `p_1` is known;
+    rate: lower bound of the exponential rate, per `rate_per`; margin: certified `eps` with `inf R >= I(l) + eps`.
+    """
+
+    theorem: Theorem
+    findings: tuple[Finding, ...]
+    status: Status
+    reason: str
+    event: Event
+    forced: ForcedRisk
+    bound: Enclosure | None
+    evidence: Evidence
+    rate: Fraction | None
+    rate_per: str | None
+    margin: Fraction | None
+
+
+def evaluate_theorem(theorem: Theorem, problem: Problem) -> Evaluation:
+    """Decide the hypotheses of a theorem and enclose its bound.
+
+    Of the ways to put the theorem to the problem, best bound first, the first whose hypotheses all hold counts; if none
+    is known to hold, the first that may hold is reported, then the first that fails.
+    Rigour:   enclosure; where only a lower bound of `p_1` is known, the bound is evaluated there, which is safe.
+    """
+    p_dead = dead_probability(problem)
+    seen: dict[Status, tuple[Instance, tuple[Finding, ...]]] = {}
+    for instance in theorem.instances(problem):
+        findings = tuple(decide(hypothesis, problem, p_dead) for hypothesis in instance.hypotheses)
+        status, _ = combined_status(findings)
+        seen.setdefault(status, (instance, findings))
+        if status is Status.HOLDS:
+            break
+    status = next(status for status in (Status.HOLDS, Status.UNKNOWN, Status.FAILS) if status in seen)
+    return _evaluation(theorem, problem, p_dead, *seen[status])
+
+
+def _evaluation(
+    theorem: Theorem,
+    problem: Problem,
+    p_dead: DeadProbability | None,
+    instance: Instance,
+    findings: tuple[Finding, ...],
+) -> Evaluation:
+    status, reason = combined_status(findings)
+    usable = status is Status.HOLDS
+    bound = _bound(instance, p_dead) if usable and p_dead is not None else None
+    if usable and p_dead is None:
+        status, reason = Status.UNKNOWN, f"no certified method for p_1 with {problem.initialization.name}"
+    used = [finding.evidence for finding in findings] + ([p_dead.evidence] if p_dead is not None else [])
+    rate, rate_per = _rate(theorem, problem, p_dead) if bound is not None else (None, None)
+    return Evaluation(
+        theorem=theorem,
+        findings=findings,
+        status=status,
+        reason=reason,
+        event=instance.event,
+        forced=instance.forced,
+        bound=bound,
+        evidence=weakest([*used, Evidence.CERTIFIED]),
+        rate=rate,
+        rate_per=rate_per,
+        margin=_margin(problem, instance.forced) if bound is not None else None,
+    )
+
+
+def _bound(instance: Instance, p_dead: DeadProbability) -> Enclosure:
+    """Bounds increase with `p_1`: its lower end gives the lower end of the bound, its upper end the upper one."""
+    bound = instance.bound()
+    lower = evaluate_bound(bound, p_dead.enclosure.lo)
+    if not p_dead.two_sided or p_dead.enclosure.width == 0:
+        return lower
+    return Enclosure(lower.lo, evaluate_bound(bound, p_dead.enclosure.hi).hi)
+
+
+def _rate(theorem: Theorem, problem: Problem, p_dead: DeadProbability | None) -> tuple[Fraction | None, str | None]:
+    rate = theorem.rate(problem)
+    if rate is None or p_dead is None or p_dead.enclosure.lo in (0, 1):
+        return None, None
+    values = {P_DEAD: p_dead.enclosure.lo} if rate.expression.has(P_DEAD) else {}
+    return evaluate(rate.expression, values).lo, rate.per
+
+
+def _margin(problem: Problem, forced: ForcedRisk) -> Fraction | None:
+    """`nu + V - U` with the risk `U` of an explicit network (math T9), where a constant output is forced."""
+    if forced.first_width not in (None, 0):
+        return None
+    data = problem.data
+    gap = data.noise_floor + data.variance - best_witness(problem.architecture, data).risk
+    return gap if gap > 0 else None
+
+
+def size_reaching(
+    theorem: Theorem, problem: Problem, target: Fraction, resize: Callable[[int], Architecture], sizes: range
+) -> int | None:
+    """Smallest size in `sizes` at which the theorem applies with a certified bound `>= target`, else None."""
+    for size in sizes:
+        found = evaluate_theorem(theorem, replace(problem, architecture=resize(size)))
+        if found.bound is not None and found.bound.lo >= target:
+            return size
+    return None
+
+
