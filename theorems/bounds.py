@@ -44,8 +44,8 @@ class Recursion:
 class BinomialChain:
     """Probability that a chain of binomial counts ever fills a layer.
 
-    `S_1 ~ Bin(widths[0], first)`, `S_k | S_{k-1} ~ Bin(widths[k-1], success[k-2])`, where `success` may contain `ALIVE`,
-    the number `widths[k-2] - S_{k-1}` of neurons not counted in the layer before. The bound is
+    `S_1 ~ Bin(widths[0], first)`, `S_k | S_{k-1} ~ Bin(widths[k-1], success[k-2])`, where `success` may contain
+    `ALIVE`, the number `widths[k-2] - S_{k-1}` of neurons not counted in the layer before. The bound is
     `P(S_k = widths[k-1] for some k)`.
     """
 

@@ -131,7 +131,9 @@ class OptimizerClass:
                 return held
         if wanted in known:
             return known[wanted]
-        return Finding(wanted.name, Status.UNKNOWN, Evidence.ASSUMED, f"({wanted.name}) has not been decided for {self.name}")
+        return Finding(
+            wanted.name, Status.UNKNOWN, Evidence.ASSUMED, f"({wanted.name}) has not been decided for {self.name}"
+        )
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ Law = Zero | Uniform | Normal | TruncatedNormal
 class Initialization:
     """A way to draw initial parameters, kept as the text that names it; build it with `parse_initialization`.
 
-    Symbols: scheme = a key of SCHEMES, `uniform(c)` or `normal(sw, sb)`; bias = a law that replaces the scheme's bias law.
+    Symbols: scheme = a key of SCHEMES, `uniform(c)` or `normal(sw, sb)`; bias = a law that replaces the scheme's.
     Orthogonal weights are not independent: they have no law of a single weight.
     """
 
@@ -197,13 +197,33 @@ SCHEMES: dict[str, Scheme] = {
     "pytorch": (_pytorch, _pytorch, "torch.nn.Linear's default: weights and biases uniform on ±1/sqrt(fan_in)"),
     "he_normal": (lambda i, o: Normal(_root(2, i)), _zero, "normal weights of variance 2/fan_in, zero biases"),
     "he_uniform": (lambda i, o: Uniform(_root(6, i)), _zero, "uniform weights of variance 2/fan_in, zero biases"),
-    "glorot_normal": (lambda i, o: Normal(_root(2, i + o)), _zero, "normal weights of variance 2/(fan_in+fan_out), zero biases"),
-    "glorot_uniform": (lambda i, o: Uniform(_root(6, i + o)), _zero, "uniform weights of variance 2/(fan_in+fan_out), zero biases"),
+    "glorot_normal": (
+        lambda i, o: Normal(_root(2, i + o)),
+        _zero,
+        "normal weights of variance 2/(fan_in+fan_out), zero biases",
+    ),
+    "glorot_uniform": (
+        lambda i, o: Uniform(_root(6, i + o)),
+        _zero,
+        "uniform weights of variance 2/(fan_in+fan_out), zero biases",
+    ),
     "lecun_normal": (lambda i, o: Normal(_root(1, i)), _zero, "normal weights of variance 1/fan_in, zero biases"),
     "lecun_uniform": (lambda i, o: Uniform(_root(3, i)), _zero, "uniform weights of variance 1/fan_in, zero biases"),
-    "keras": (lambda i, o: Uniform(_root(6, i + o)), _zero, "keras.layers.Dense's default: Glorot uniform, zero biases"),
-    "flax": (lambda i, o: TruncatedNormal(_root(1, i) / _TRUNCATION), _zero, "flax.linen.Dense's default: truncated LeCun normal, zero biases"),
-    "standard_normal": (lambda i, o: Normal(sympy.Integer(1)), lambda i, o: Normal(sympy.Integer(1)), "weights and biases standard normal"),
+    "keras": (
+        lambda i, o: Uniform(_root(6, i + o)),
+        _zero,
+        "keras.layers.Dense's default: Glorot uniform, zero biases",
+    ),
+    "flax": (
+        lambda i, o: TruncatedNormal(_root(1, i) / _TRUNCATION),
+        _zero,
+        "flax.linen.Dense's default: truncated LeCun normal, zero biases",
+    ),
+    "standard_normal": (
+        lambda i, o: Normal(sympy.Integer(1)),
+        lambda i, o: Normal(sympy.Integer(1)),
+        "weights and biases standard normal",
+    ),
     "orthogonal": (None, _zero, "orthogonal weight matrices (not independent), zero biases"),
 }
 

@@ -173,7 +173,9 @@ def _adagrad(allowed: frozenset[str]) -> Transition:
 def _rmsprop(allowed: frozenset[str]) -> Transition:
     b = _decay("b", ALPHA, allowed)
     v_next = b * _V + (1 - b) * GRADIENT**2
-    return Transition({_V: sympy.Integer(0)}, {_V: v_next}, GRADIENT, sympy.sqrt(v_next) + _epsilon(allowed), (), (v_next,))
+    return Transition(
+        {_V: sympy.Integer(0)}, {_V: v_next}, GRADIENT, sympy.sqrt(v_next) + _epsilon(allowed), (), (v_next,)
+    )
 
 
 def _moments(allowed: frozenset[str]) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr, sympy.Expr]:
@@ -237,14 +239,40 @@ RULES: dict[str, Rule] = {
     rule.id: rule
     for rule in (
         Rule("sgd", "Phi = lr g", (), _sgd, {"momentum": 0, "nesterov": False}),
-        Rule("momentum", "m <- a m + (1 - dampening) g, m <- g at the first step; Phi = lr m", (), _momentum, {"nesterov": False}),
+        Rule(
+            "momentum",
+            "m <- a m + (1 - dampening) g, m <- g at the first step; Phi = lr m",
+            (),
+            _momentum,
+            {"nesterov": False},
+        ),
         Rule("nesterov", "m <- a m + g; Phi = lr (g + a m)", (), _nesterov, {"nesterov": True}),
         Rule("adagrad", "v <- v + g^2; Phi = lr g / (sqrt v + eps)", (EPS, ACCUMULATOR), _adagrad, {}),
-        Rule("rmsprop", "v <- b v + (1-b) g^2; Phi = lr g / (sqrt v + eps)", (EPS, ALPHA), _rmsprop, {"momentum": 0, "centered": False}),
-        Rule("adam", "m <- a m + (1-a) g, v <- b v + (1-b) g^2; Phi = lr m/c_1 / (sqrt(v/c_2) + eps), c = 1 - beta^t", (EPS, BETA1, BETA2), _adam, {"amsgrad": False}),
+        Rule(
+            "rmsprop",
+            "v <- b v + (1-b) g^2; Phi = lr g / (sqrt v + eps)",
+            (EPS, ALPHA),
+            _rmsprop,
+            {"momentum": 0, "centered": False},
+        ),
+        Rule(
+            "adam",
+            "m <- a m + (1-a) g, v <- b v + (1-b) g^2; Phi = lr m/c_1 / (sqrt(v/c_2) + eps), c = 1 - beta^t",
+            (EPS, BETA1, BETA2),
+            _adam,
+            {"amsgrad": False},
+        ),
         Rule("adamax", "m as Adam, u <- max(b u, |g| + eps); Phi = lr m/c_1 / u", (EPS, BETA1), _adamax, {}),
-        Rule("amsgrad", "Adam with vmax <- max(vmax, v) in place of v", (EPS, BETA1, BETA2), _amsgrad, {"amsgrad": True}),
-        Rule("nadam", "Adam with numerator (1-mu_t) g/(1-prod mu) + mu_{t+1} m/(1-prod mu mu_{t+1})", (EPS, BETA1, BETA2, SCHEDULE), _nadam, {}),
+        Rule(
+            "amsgrad", "Adam with vmax <- max(vmax, v) in place of v", (EPS, BETA1, BETA2), _amsgrad, {"amsgrad": True}
+        ),
+        Rule(
+            "nadam",
+            "Adam with numerator (1-mu_t) g/(1-prod mu) + mu_{t+1} m/(1-prod mu mu_{t+1})",
+            (EPS, BETA1, BETA2, SCHEDULE),
+            _nadam,
+            {},
+        ),
     )
 }
 
@@ -270,7 +298,8 @@ def class_of_rule(rule: Rule, settings: Mapping[str, object], name: str) -> Opti
         why = f"the freeze proof of {rule.id} has open obligations: {'; '.join(proof.open)}"
         return OptimizerClass(name, ((Property.F, Finding("F", Status.UNKNOWN, Evidence.ASSUMED, why)),))
     used = f" given {', '.join(proof.conditions)}" if proof.conditions else ""
-    why = f"(F) proved symbolically for {rule.id}: {', '.join(proof.invariant + ('zero numerator, positive denominator',))}{used}"
+    steps = ", ".join([*proof.invariant, "zero numerator", "positive denominator"])
+    why = f"(F) proved symbolically for {rule.id}: {steps}{used}"
     return OptimizerClass(name, ((Property.F, Finding("F", Status.HOLDS, Evidence.PROVED, why)),))
 
 
@@ -291,6 +320,10 @@ def every_rule() -> OptimizerClass:
     """Return what holds for all nine rules with admissible settings and no weight decay: (F), from nine proofs."""
     unproved = [rule.id for rule in RULES.values() if not prove_freeze(rule).complete]
     status = Status.UNKNOWN if unproved else Status.HOLDS
-    why = f"not proved for {', '.join(unproved)}" if unproved else "(F) proved symbolically for each of the nine rules of C4"
+    why = (
+        f"not proved for {', '.join(unproved)}"
+        if unproved
+        else "(F) proved symbolically for each of the nine rules of C4"
+    )
     finding = Finding("F", status, Evidence.ASSUMED if unproved else Evidence.PROVED, why)
     return OptimizerClass("each of the nine rules of C4, any learning rates", ((Property.F, finding),))

@@ -104,13 +104,17 @@ class DataSet:
     rows: tuple[tuple[int, Vector], ...]
 
     @classmethod
-    def from_rows(cls, name: str, inputs: Sequence[Sequence[Fraction]], labels: Sequence[Sequence[Fraction]]) -> DataSet:
+    def from_rows(
+        cls, name: str, inputs: Sequence[Sequence[Fraction]], labels: Sequence[Sequence[Fraction]]
+    ) -> DataSet:
         """Reduce rows `(x_m, y_m)` to distinct inputs, in ascending order.
 
         Fails: InvalidInput if there are no rows, rows differ in length, or inputs or labels are empty.
         """
         if len(inputs) != len(labels):
-            raise InvalidInput(f"data {name!r}: {len(inputs)} inputs but {len(labels)} labels; expected one label a row")
+            raise InvalidInput(
+                f"data {name!r}: {len(inputs)} inputs but {len(labels)} labels; expected one label a row"
+            )
         if not inputs:
             raise InvalidInput(f"data {name!r} is empty; expected at least two rows")
         if len({len(x) for x in inputs}) > 1 or len({len(y) for y in labels}) > 1:
@@ -124,9 +128,7 @@ class DataSet:
         distinct = sorted(groups)
         position = {x: j for j, x in enumerate(distinct)}
         means = tuple(_mean(groups[x]) for x in distinct)
-        noise = sum(
-            (_square(y, mean) for x, mean in zip(distinct, means, strict=True) for y in groups[x]), Fraction(0)
-        )
+        noise = sum((_square(y, mean) for x, mean in zip(distinct, means, strict=True) for y in groups[x]), Fraction(0))
         return cls(
             name=name,
             inputs=tuple(distinct),
@@ -137,7 +139,7 @@ class DataSet:
         )
 
     def __hash__(self) -> int:
-        """Hash a few fields only: data sets are keys of caches, and hashing every fraction each time would cost more."""
+        """Hash a few fields only: data sets are keys of caches, and hashing every fraction each time is slow."""
         return hash((self.name, len(self.rows), self.noise_floor))
 
     @property
@@ -170,7 +172,7 @@ class DataSet:
 
     @cached_property
     def variance(self) -> Fraction:
-        """Between-input variance `V = sum_j pi_j |ybar_j - ybar|^2`; `noise_floor + variance` is the best constant's risk."""
+        """Between-input variance `V = sum_j pi_j |ybar_j - ybar|^2`; the best constant has risk `nu + V`."""
         return sum(
             (p * _square(y, self.grand_mean) for p, y in zip(self.weights, self.means, strict=True)), Fraction(0)
         )

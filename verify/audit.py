@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 
 from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput
@@ -66,7 +67,9 @@ class PlannedCase:
     def event(self) -> Event:
         """The structural event that outcomes and persistence speak of: that of the best theorem that applies."""
         holding = [e for e in self.evaluations if e.bound is not None]
-        return max(holding, key=lambda e: Fraction(-1) if e.bound is None else e.bound.lo, default=self.evaluations[0]).event
+        return max(
+            holding, key=lambda e: Fraction(-1) if e.bound is None else e.bound.lo, default=self.evaluations[0]
+        ).event
 
     @property
     def risk_comparison(self) -> str:
@@ -227,33 +230,35 @@ def _simulate(
     planned: Plan, executor: Executor, on_progress: Progress
 ) -> tuple[dict[int, list[StartCounts]], dict[tuple[int, int], list[RunCounts]]]:
     """Submit every block and put the answers where they belong, block by block."""
-    starts: dict[int, dict[int, StartCounts]] = {}
-    runs: dict[tuple[int, int], dict[int, RunCounts]] = {}
-    futures = {}
+    drawn: dict[Future[StartCounts], tuple[int, int]] = {}
+    trained: dict[Future[RunCounts], tuple[int, int, int]] = {}
     for number, start in enumerate(planned.starts):
         for task in _start_tasks(planned.config, start):
-            futures[executor.submit(sample_starts, task)] = (number, None, task.first)
+            drawn[executor.submit(sample_starts, task)] = (number, task.first)
         for position, case in enumerate(start.cases):
             for run in _run_tasks(planned, start, case):
-                futures[executor.submit(run_block, run)] = (number, position, run.first)
+                trained[executor.submit(run_block, run)] = (number, position, run.first)
+    _wait([*drawn, *trained], on_progress)
+    starts: dict[int, list[StartCounts]] = {}
+    for drawn_block, (number, _) in sorted(drawn.items(), key=lambda item: item[1]):
+        starts.setdefault(number, []).append(drawn_block.result())
+    runs: dict[tuple[int, int], list[RunCounts]] = {}
+    for trained_block, (number, position, _) in sorted(trained.items(), key=lambda item: item[1]):
+        runs.setdefault((number, position), []).append(trained_block.result())
+    return starts, runs
+
+
+def _wait(futures: list[Future[Any]], on_progress: Progress) -> None:
+    """Wait for all blocks; the first failure cancels what has not begun."""
     on_progress(0, len(futures))
     try:
         for done, future in enumerate(as_completed(futures), start=1):
-            number, position, first = futures[future]
-            answer = future.result()
-            if isinstance(answer, StartCounts):
-                starts.setdefault(number, {})[first] = answer
-            elif position is not None:
-                runs.setdefault((number, position), {})[first] = answer
+            future.result()
             on_progress(done, len(futures))
     except BaseException:
         for future in futures:
             future.cancel()
         raise
-    return (
-        {key: [blocks[first] for first in sorted(blocks)] for key, blocks in starts.items()},
-        {key: [blocks[first] for first in sorted(blocks)] for key, blocks in runs.items()},
-    )
 
 
 def _blocks(total: int, block: int) -> Iterator[tuple[int, int]]:
@@ -288,7 +293,7 @@ def _run_tasks(planned: Plan, start: PlannedStart, case: PlannedCase) -> Iterato
 
 
 def resolution(dtype: str, architecture: Architecture) -> Fraction:
-    """How far float draws may move a probability from that of the continuous law (math §8): 1e-5, `2^-23 D(l)` in float32."""
+    """How far float draws may move a probability (math §8): 1e-5, and at least `2^-23 D(l)` in float32."""
     coarse = Fraction(architecture.n_parameters, 2**23) if dtype == "float32" else Fraction(0)
     return max(Fraction(1, 100_000), coarse)
 
@@ -317,9 +322,7 @@ def _limits(frequency: FrequencyResult) -> Enclosure:
     return Enclosure(Fraction(frequency.lo), Fraction(frequency.hi))
 
 
-def _compared(
-    evaluation: Evaluation, frequency: FrequencyResult, start: PlannedStart, dtype: str
-) -> JudgementResult:
+def _compared(evaluation: Evaluation, frequency: FrequencyResult, start: PlannedStart, dtype: str) -> JudgementResult:
     judgement = judge(
         bound=evaluation.bound,
         limits=_limits(frequency),
@@ -332,7 +335,7 @@ def _compared(
 
 
 def _judgement_result(judgement: Judgement, evaluation: Evaluation) -> JudgementResult:
-    """A comparison with frequencies takes float draws for the continuous law, so its evidence is `assumed` (math §8)."""
+    """A comparison takes float draws for the continuous law, so its evidence is `assumed` (math §8)."""
     compared = judgement.verdict in (Verdict.CONFIRMED, Verdict.CONSISTENT, Verdict.REFUTED)
     evidence = weakest([evaluation.evidence, Evidence.ASSUMED]) if compared else evaluation.evidence
     return JudgementResult(judgement.verdict.value, judgement.why, evidence.value)
@@ -462,4 +465,3 @@ def _settings(planned: Plan) -> dict[str, str | int]:
         "device": planned.device,
         "engine": "eager",
     }
-

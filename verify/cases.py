@@ -7,6 +7,7 @@ initializations, architectures and optimizers.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from fractions import Fraction
 from importlib import resources
 from typing import Annotated, Literal
@@ -120,7 +121,9 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def parsed_initializations(self) -> tuple[Initialization, ...]:
         """Return the initializations as laws."""
         return tuple(
-            parse_initialization(choice) if isinstance(choice, str) else parse_initialization(choice.scheme, choice.bias)
+            parse_initialization(choice)
+            if isinstance(choice, str)
+            else parse_initialization(choice.scheme, choice.bias)
             for choice in self.initializations
         )
 
@@ -130,9 +133,7 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def parsed_optimizers(self) -> tuple[OptimizerSpec, ...]:
         """Return the optimizer specifications."""
-        return tuple(
-            OptimizerSpec(choice) if isinstance(choice, str) else choice.spec() for choice in self.optimizers
-        )
+        return tuple(OptimizerSpec(choice) if isinstance(choice, str) else choice.spec() for choice in self.optimizers)
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,6 +145,10 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     simulation: Simulation = Simulation()
     inference: Inference = Inference()
+
+    def with_seed(self, seed: int) -> AuditConfig:
+        """Return the same audit with another seed."""
+        return msgspec.structs.replace(self, seed=seed)
 
     def check(self) -> None:
         """Check what types cannot say: names that refer to each other, numbers in range.
@@ -176,8 +181,8 @@ def _check_share(value: Number, path: str, *, zero: bool) -> None:
         raise InvalidInput(f"{path}={share}: expected a number {'from 0' if zero else 'above 0'} and below 1")
 
 
-def _check_known(names: tuple[str, ...], known: dict[str, DataChoice] | dict[str, object] | object, path: str) -> None:
-    choices = list(known)  # type: ignore[call-overload]  # any mapping from names
+def _check_known(names: tuple[str, ...], known: Iterable[str], path: str) -> None:
+    choices = list(known)
     for position, name in enumerate(names):
         if name not in choices:
             raise InvalidInput(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -19,7 +18,9 @@ from verify.enclosure import Enclosure, evaluate, evaluate_bound
 from verify.hypotheses import decide
 from verify.risk import best_witness
 
-__all__ = ["Evaluation", "evaluate_theorem", "size_reaching"]
+__all__ = ["Evaluation", "evaluate_theorem", "smallest_depth_reaching", "smallest_width_reaching"]
+
+MAX_WIDTH, MAX_DEPTH = 1024, 1024
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,45 @@ def _margin(problem: Problem, forced: ForcedRisk) -> Fraction | None:
     return gap if gap > 0 else None
 
 
-def size_reaching(
-    theorem: Theorem, problem: Problem, target: Fraction, resize: Callable[[int], Architecture], sizes: range
-) -> int | None:
-    """Smallest size in `sizes` at which the theorem applies with a certified bound `>= target`, else None."""
-    for size in sizes:
-        found = evaluate_theorem(theorem, replace(problem, architecture=resize(size)))
+def smallest_width_reaching(theorem: Theorem, problem: Problem, target: Fraction) -> int | None:
+    """Smallest first-layer width at which the theorem applies with a certified bound `>= target`, up to MAX_WIDTH.
+
+    The search ends where the theorem stops applying: dead neurons cost nothing once the others can interpolate.
+    """
+    widths = problem.architecture.widths
+    for width in range(1, MAX_WIDTH + 1):
+        found = _resized(theorem, problem, (widths[0], width, *widths[2:]))
+        if found.status is not Status.HOLDS:
+            return None
         if found.bound is not None and found.bound.lo >= target:
-            return size
+            return width
     return None
 
 
+def smallest_depth_reaching(theorem: Theorem, problem: Problem, target: Fraction) -> int | None:
+    """Smallest number of hidden layers (all of one width) with a certified bound `>= target`, up to MAX_DEPTH.
+
+    The bounds of the depth theorems increase with the depth, so the search may gallop and then halve.
+    """
+    widths = problem.architecture.widths
+    if len(set(problem.architecture.hidden)) > 1:
+        return None
+
+    def reached(layers: int) -> bool:
+        found = _resized(theorem, problem, (widths[0], *[widths[1]] * layers, widths[-1]))
+        return found.bound is not None and found.bound.lo >= target
+
+    high = 1
+    while not reached(high):
+        if high >= MAX_DEPTH:
+            return None
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def _resized(theorem: Theorem, problem: Problem, widths: tuple[int, ...]) -> Evaluation:
+    return evaluate_theorem(theorem, replace(problem, architecture=Architecture(widths)))

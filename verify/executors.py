@@ -32,7 +32,7 @@ class InProcess(Executor):
 
 @contextmanager
 def worker_processes(count: int) -> Iterator[Executor]:
-    """Give an executor of `count` fresh processes, one thread each; pending tasks are dropped when the block is left early.
+    """Give an executor of `count` fresh processes, one thread each; leaving the block early drops what is pending.
 
     Workers ignore Ctrl-C: the parent decides what an interruption means.
     """

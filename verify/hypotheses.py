@@ -62,15 +62,27 @@ def _independent(hypothesis: Hypothesis, problem: Problem) -> Finding:
 
 def _bounded_bias_density(hypothesis: Hypothesis, problem: Problem) -> Finding:
     if not problem.initialization.independent:
-        return _certified(hypothesis, False, f"{problem.initialization.name} has no law of single weights", Evidence.PROVED)
+        return _certified(
+            hypothesis, False, f"{problem.initialization.name} has no law of single weights", Evidence.PROVED
+        )
     for layer in range(1, len(problem.architecture.hidden) + 1):
         weight, bias = problem.layer_laws(layer)
         if bias.density_bound is None:
-            return _certified(hypothesis, False, f"the biases of hidden layer {layer} are {bias}: they have no density", Evidence.PROVED)
+            return _certified(
+                hypothesis,
+                False,
+                f"the biases of hidden layer {layer} are {bias}: they have no density",
+                Evidence.PROVED,
+            )
         if weight.density_bound is None:
             return _certified(hypothesis, False, f"the weights of hidden layer {layer} are {weight}", Evidence.PROVED)
     weight, bias = problem.layer_laws(1)
-    return _certified(hypothesis, True, f"symmetric laws with densities; first layer: weights {weight}, biases {bias}", Evidence.PROVED)
+    return _certified(
+        hypothesis,
+        True,
+        f"symmetric laws with densities; first layer: weights {weight}, biases {bias}",
+        Evidence.PROVED,
+    )
 
 
 def _labels_vary(hypothesis: Hypothesis, problem: Problem) -> Finding:
@@ -102,7 +114,8 @@ def _keeps_dead(
 
 def _can_be_dead(hypothesis: Hypothesis, problem: Problem, p_dead: DeadProbability | None) -> Finding:
     if p_dead is None:
-        why = f"no certified method yet for p_1 with {problem.initialization.name} and {problem.data.input_dim} input coordinates"
+        columns = f"{problem.data.input_dim} input coordinate{'s' if problem.data.input_dim > 1 else ''}"
+        why = f"no certified method yet for p_1 with {problem.initialization.name} and {columns}"
         return Finding(hypothesis.id, Status.UNKNOWN, Evidence.CERTIFIED, why)
     lower, upper = p_dead.enclosure.lo, p_dead.enclosure.hi
     if lower > 0:

@@ -202,8 +202,8 @@ def test_orthogonal_weights_have_no_law_of_a_single_weight() -> None:
 
 
 # --- against torch ---------------------------------------------------------------------------------------------------
-# N values: a uniform law stays below (1 - 60/N) of its bound with probability e^-60; the sample variance of a uniform or
-# normal law is off by a factor 1 ± 7 sqrt(2/N) with probability below 1e-11.
+# N values: a uniform law stays below (1 - 60/N) of its bound with probability e^-60; the sample variance of a uniform
+# or normal law is off by a factor 1 ± 7 sqrt(2/N) with probability below 1e-11.
 
 
 def check_sample(values: torch.Tensor, law: Law) -> None:

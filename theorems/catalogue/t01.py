@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import sympy
-
 from theorems.bounds import P_DEAD, ClosedForm
 from theorems.catalogue.layers import DEAD_LAYER, all_signs_nonpositive, depth_hypotheses, structural_rate
 from theorems.problem import Problem
@@ -32,12 +30,13 @@ THEOREM = Theorem(
     id="T1",
     title="Depth, product bound",
     claims=("C1", "C3", "C4"),
-    statement="With at least this probability some hidden layer is structurally dead at initialization; then the output "
-    "is constant on the data for ever, and the risk stays at or above nu + V, which exceeds the optimal risk.",
+    statement="With at least this probability some hidden layer is structurally dead at initialization; then the "
+    "output is constant on the data for ever, and the risk stays at or above nu + V, which exceeds the optimal risk.",
     formula=r"P\left(\inf_n R(\Theta_n) \ge \nu + V > I(l)\right) \ge 1 - (1 - p_1^{l_1}) \prod_{k=2}^{H} "
     r"\left(1 - \left(q_b^{(k)} (q_w^{(k)})^{l_{k-1}}\right)^{l_k}\right)",
     proof="theorems/proofs/depth.md#t1",
-    not_covered="Initializations that are not independent. The bound is tiny for wide layers; T10 is sharper where it applies.",
+    not_covered="Initializations that are not independent. The bound is tiny for wide layers; T10 is sharper where it "
+    "applies.",
     instances=_instances,
     rate=structural_rate,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import sympy
 
@@ -40,7 +41,7 @@ def _instances(problem: Problem) -> Iterator[Instance]:
                 OptimizerKeepsDead(((Property.FB, None), (Property.S, None))),
                 OptimalRiskAboveNoise(width - dead),
             ),
-            bound=lambda dead=dead: bound(width, dead),
+            bound=partial(bound, width, dead),
             event=Event(EventKind.DEAD_FIRST_LAYER_NEURONS, dead),
             forced=ForcedRisk(first_width=width - dead),
         )

@@ -74,7 +74,7 @@ def _rate(problem: Problem) -> Rate | None:
         return None
     weight, bias = problem.layer_laws(min(2, len(hidden)))
     contraction = hidden[0] * weight.mean_absolute / 2
-    if bias.density_bound is None or not (contraction < 1) == sympy.true:
+    if bias.density_bound is None or (contraction < 1) != sympy.true:
         return None
     return Rate(-sympy.log(1 - sympy.Rational(1, 2 ** hidden[0])), "hidden layer")
 

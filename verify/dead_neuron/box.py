@@ -21,7 +21,7 @@ def unit_box_probability(dimension: int) -> Fraction:
     Rigour:   exact.
     """
     total = sum((Fraction(comb(dimension, k), factorial(k + 1)) for k in range(dimension + 1)), Fraction(0))
-    return total / 2 ** (dimension + 1)
+    return total * Fraction(1, 2 ** (dimension + 1))
 
 
 def box_uniform(problem: Problem) -> DeadProbability | None:

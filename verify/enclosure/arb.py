@@ -23,7 +23,15 @@ import sympy
 from theorems.bounds import ALIVE, P_DEAD, BinomialChain, Bound, ClosedForm, Recursion
 from verify.enclosure.numbers import Enclosure, Tri
 
-__all__ = ["Undecidable", "binomial_tail", "evaluate", "evaluate_bound", "is_at_most", "log_mixture_likelihood", "sign_of"]
+__all__ = [
+    "Undecidable",
+    "binomial_tail",
+    "evaluate",
+    "evaluate_bound",
+    "is_at_most",
+    "log_mixture_likelihood",
+    "sign_of",
+]
 
 Ball = Any  # flint.arb carries no types
 Values = Mapping[sympy.Symbol, Fraction | Enclosure]
@@ -97,7 +105,7 @@ def sign_of(expression: sympy.Expr) -> int | None:
 
 
 def is_at_most(left: sympy.Expr, right: sympy.Expr) -> Tri:
-    """Whether `left <= right` for constant expressions; UNDECIDED only where they agree beyond the precision ceiling."""
+    """Whether `left <= right` for constants; UNDECIDED only where they agree beyond the precision ceiling."""
     sign = sign_of(sympy.sympify(left) - sympy.sympify(right))
     return Tri.UNDECIDED if sign is None else Tri.of(sign <= 0)
 
@@ -114,7 +122,7 @@ def binomial_tail(n: int, k: int, p: Fraction, *, bits: int) -> Enclosure | None
 def log_mixture_likelihood(n: int, k: int, p: Fraction, *, bits: int) -> Enclosure | None:
     """Enclose `log((n+1) C(n,k) p^k (1-p)^(n-k))` for `0 < p < 1`, or None if this precision gives no finite ball."""
     with _precision(bits):
-        value = (flint.arb(n + 2).lgamma() - flint.arb(k + 1).lgamma() - flint.arb(n - k + 1).lgamma())
+        value = flint.arb(n + 2).lgamma() - flint.arb(k + 1).lgamma() - flint.arb(n - k + 1).lgamma()
         value += k * _ball(p).log() + (n - k) * _ball(1 - p).log()
         return _finite_enclosure(value)
 
@@ -235,7 +243,9 @@ def _product(factors: Iterator[Ball]) -> Ball:
     return result
 
 
-def _pow_node(expression: sympy.Expr, children: list[Callable[[Sequence[Ball]], Ball]]) -> Callable[[Sequence[Ball]], Ball]:
+def _pow_node(
+    expression: sympy.Expr, children: list[Callable[[Sequence[Ball]], Ball]]
+) -> Callable[[Sequence[Ball]], Ball]:
     base, exponent = children
     fixed = expression.exp
     if fixed.is_Integer:

@@ -20,33 +20,44 @@ def float_up(value: Fraction) -> float:
 
 
 def at_least(value: Fraction, digits: int = 4) -> str:
-    """Write a lower bound with `digits` decimals, rounded down; numbers near 1 keep enough nines not to lie.
+    """Write a lower bound with about `digits` digits, rounded down; numbers near 1 keep enough nines not to lie.
 
-    0.99999973 becomes "0.9999997", never "1.0000"; 1 itself becomes "1".
+    0.99999973 becomes "0.99999973", never "1.0000"; 1 itself becomes "1"; small numbers become "2.307e-14".
     """
     return _decimal(value, digits, up=False)
 
 
 def at_most(value: Fraction, digits: int = 4) -> str:
-    """Write an upper bound with `digits` decimals, rounded up; positive numbers never become "0"."""
+    """Write an upper bound with about `digits` digits, rounded up; positive numbers never become "0"."""
     return _decimal(value, digits, up=True)
 
 
 def _decimal(value: Fraction, digits: int, *, up: bool) -> str:
     if value.denominator == 1:
         return str(value.numerator)
-    digits += _leading_zeros(abs(value)) + _leading_zeros(abs(1 - value))
-    scaled = value * 10**digits
+    zeros = _leading_zeros(abs(value))
+    places = digits + zeros + max(0, _leading_zeros(abs(1 - value)) - 1)
+    scaled = value * 10**places
     whole = math.ceil(scaled) if up else math.floor(scaled)
     sign = "-" if whole < 0 else ""
-    integer, fraction = divmod(abs(whole), 10**digits)
-    return f"{sign}{integer}.{fraction:0{digits}d}"
+    if zeros > 2 and whole:
+        return f"{sign}{_scientific(abs(whole), places)}"
+    integer, fraction = divmod(abs(whole), 10**places)
+    return f"{sign}{integer}.{fraction:0{places}d}"
+
+
+def _scientific(whole: int, places: int) -> str:
+    """Write `whole * 10^-places` as "d.ddde-n"; nothing is rounded here."""
+    written = str(whole)
+    return f"{written[0]}.{written[1:] or '0'}e{len(written) - 1 - places}"
 
 
 def _leading_zeros(value: Fraction) -> int:
-    """Number of decimals needed before the first non-zero digit of a positive number, at most 60."""
-    count = 0
-    while value < Fraction(1, 10**2) and count < 60:
-        value *= 10
+    """Number of zeros after the decimal point before the first other digit; 0 for 0 and for numbers from 0.1 on."""
+    if value == 0 or value >= Fraction(1, 10):
+        return 0
+    count = len(str(value.denominator)) - len(str(value.numerator)) - 1
+    count = max(count, 0)
+    while value * 10 ** (count + 1) < 1:
         count += 1
     return count

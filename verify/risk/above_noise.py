@@ -1,6 +1,6 @@
-"""Is the optimal risk above the noise floor, `I(l) > nu`? (math Lemma 7 a and b)
+"""Is the optimal risk above the noise floor, `I(l) > nu`?
 
-Everything is exact: fractions and integers.
+Source: math Lemma 7 a and b. Everything is exact: fractions and integers.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def _collinear(
     third: tuple[Fraction, tuple[Fraction, ...]],
 ) -> bool:
     (x_1, y_1), (x_2, y_2), (x_3, y_3) = first, second, third
-    return all(
-        (b - a) * (x_3 - x_1) == (c - a) * (x_2 - x_1) for a, b, c in zip(y_1, y_2, y_3, strict=True)
-    )
+    return all((b - a) * (x_3 - x_1) == (c - a) * (x_2 - x_1) for a, b, c in zip(y_1, y_2, y_3, strict=True))
 
 
 def interpolates(first_width: int, later_hidden: tuple[int, ...], data: DataSet) -> bool:
@@ -79,7 +77,10 @@ def optimal_risk_above_noise(first_width: int, later_hidden: tuple[int, ...], da
         return Finding(ID, Status.UNKNOWN, Evidence.CERTIFIED, why)
     runs, pieces = affine_runs(data), linear_pieces(hidden)
     if runs > pieces:
-        return _finding(Status.HOLDS, f"the data have {runs} exactly affine runs, more than the {pieces} linear pieces of hidden widths {hidden}")
+        return _finding(
+            Status.HOLDS,
+            f"the data have {runs} exactly affine runs, more than the {pieces} linear pieces of hidden widths {hidden}",
+        )
     why = f"the data have {runs} exactly affine runs, and hidden widths {hidden} allow up to {pieces} linear pieces"
     return Finding(ID, Status.UNKNOWN, Evidence.CERTIFIED, why)
 

@@ -46,9 +46,7 @@ def best_witness(architecture: Architecture, data: DataSet) -> Witness:
 
 @lru_cache(maxsize=256)
 def _search(data: DataSet, neurons: int) -> Witness:
-    constant = Witness(
-        (Fraction(0),) * data.input_dim, (), data.grand_mean, (), data.noise_floor + data.variance
-    )
+    constant = Witness((Fraction(0),) * data.input_dim, (), data.grand_mean, (), data.noise_floor + data.variance)
     direction = _direction(data)
     positions = [sum((u * v for u, v in zip(direction, x, strict=True)), Fraction(0)) for x in data.inputs]
     candidates = sorted(set(positions))[:-1]

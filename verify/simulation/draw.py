@@ -55,7 +55,8 @@ def draw_parameters(
 
 
 def _rounded(values: Floats, dtype: npt.DTypeLike) -> Floats:
-    return values.astype(dtype).astype(np.float64)
+    rounded: Floats = values.astype(dtype).astype(np.float64)
+    return rounded
 
 
 def _quantile(law: Law, u: Floats) -> Floats:
@@ -66,11 +67,16 @@ def _quantile(law: Law, u: Floats) -> Floats:
         case Uniform(half_width):
             return (2.0 * u - 1.0) * float(half_width)
         case Normal(scale):
-            return np.where(u < 0.5, 1.0, -1.0) * ndtri(np.minimum(u, 1.0 - u)) * float(scale)
+            return _mirrored(u, ndtri(np.minimum(u, 1.0 - u))) * float(scale)
         case TruncatedNormal(scale):
             tail = ndtr(-2.0)
             lower = ndtri(tail + (1.0 - 2.0 * tail) * np.minimum(u, 1.0 - u))
-            return np.where(u < 0.5, 1.0, -1.0) * lower * float(scale)
+            return _mirrored(u, lower) * float(scale)
+
+
+def _mirrored(u: Floats, lower: Floats) -> Floats:
+    """Quantile at u from the quantile at min(u, 1 - u)."""
+    return np.where(u < 0.5, lower, -lower)
 
 
 def _orthogonal(normal: Floats) -> Floats:
@@ -78,5 +84,5 @@ def _orthogonal(normal: Floats) -> Floats:
     tall = normal.shape[1] >= normal.shape[2]
     q, r = np.linalg.qr(normal if tall else normal.transpose(0, 2, 1))
     signs = np.sign(np.diagonal(r, axis1=1, axis2=2))
-    q = q * signs[:, None, :]
-    return q if tall else q.transpose(0, 2, 1)
+    haar: Floats = q * signs[:, None, :]
+    return haar if tall else haar.transpose(0, 2, 1)

@@ -84,13 +84,13 @@ def _train_stacked(
     batches: Batches,
     checkpoints: tuple[int, ...],
 ) -> Iterator[Parameters]:
-    flat = torch.tensor(_flatten(start), dtype=rows.inputs.dtype, device=rows.inputs.device, requires_grad=True)
+    flat = _leaf(_flatten(start), rows)
     stepper = optimizer.build([flat])
     done = 0
     for checkpoint in checkpoints:
         for step in range(done + 1, checkpoint + 1):
             x, y = _batch(rows, batches(step))
-            _one_step(stepper, optimizer, lambda x=x, y=y: _loss(_split(flat, architecture), x, y))
+            _one_step(stepper, optimizer, lambda: _split(flat, architecture), x, y)
         done = checkpoint
         yield _to_numpy(_split(flat.detach(), architecture))
 
@@ -102,22 +102,31 @@ def _train_single(
     batches: Batches,
     checkpoints: tuple[int, ...],
 ) -> Iterator[list[Layer]]:
-    make = {"dtype": rows.inputs.dtype, "device": rows.inputs.device, "requires_grad": True}
-    layers = [(torch.tensor(w, **make), torch.tensor(b, **make)) for w, b in start]
+    layers = [(_leaf(w, rows), _leaf(b, rows)) for w, b in start]
     stepper = optimizer.build([parameter for layer in layers for parameter in layer])
     done = 0
     for checkpoint in checkpoints:
         for step in range(done + 1, checkpoint + 1):
             x, y = _batch(rows, batches(step))
-            _one_step(stepper, optimizer, lambda x=x, y=y: _loss([(w[None], b[None]) for w, b in layers], x, y))
+            _one_step(stepper, optimizer, lambda: [(w[None], b[None]) for w, b in layers], x, y)
         done = checkpoint
         yield [Layer(_float64(w), _float64(b)) for w, b in layers]
 
 
-def _one_step(stepper: torch.optim.Optimizer, optimizer: ResolvedOptimizer, loss: Callable[[], torch.Tensor]) -> None:
+def _leaf(values: npt.NDArray[np.float64], rows: TrainingRows) -> torch.Tensor:
+    return torch.tensor(values, dtype=rows.inputs.dtype, device=rows.inputs.device, requires_grad=True)
+
+
+def _one_step(
+    stepper: torch.optim.Optimizer,
+    optimizer: ResolvedOptimizer,
+    layers: Callable[[], list[tuple[torch.Tensor, torch.Tensor]]],
+    x: torch.Tensor,
+    y: torch.Tensor,
+) -> None:
     def closure() -> torch.Tensor:
         stepper.zero_grad()
-        value = loss()
+        value = _loss(layers(), x, y)
         value.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
         return value
 

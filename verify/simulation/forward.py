@@ -6,7 +6,7 @@ with a running error bound answers it for nearly all replicas; the rest is done 
 Error bound: a float inner product of `n` terms with a bias has, in any order of summation, an error of at most
 `g (|W| |h| + |b|)` with `g = (n+3) u / (1 - (n+3) u)`, `u` the unit roundoff (the rounding of the inputs included); an
 error `e` of `h` adds `|W| e`. Exact zeros stay exact zeros: the bound is 0 there. Products cannot underflow while
-non-zero factors are at least 2^-400 and 2^-500; replicas outside that range are done exactly.
+non-zero factors are at least 2^-400 and 2^-500; replicas (or data) outside that range are done exactly.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
 _SAFETY = 1.0 + 2.0**-20  # covers the rounding of the error bound's own arithmetic
 _SMALLEST = 2.0**-400
 _LARGEST = 2.0**400
+_UNDERFLOW = 2.0**-1000  # more than all underflowing products of one inner product can lose together
 _CHUNK = 50_000  # numbers in one activation array: small enough to stay in a core's cache
 
 
 @dataclass(frozen=True)
 class FloatData:
-    """The nearest floats of a data set, inputs (K, l_0), labels (l_L, K), weights (K,), and the exact set itself."""
+    """Nearest floats of a data set: inputs (K, l_0), labels (l_L, K), weights (K,); and the exact set."""
 
     exact: DataSet
     inputs: Floats
@@ -62,7 +63,7 @@ def _nearest(value: Fraction) -> float:
 class DeadNeurons:
     """Which parts of each network are dead on the data, exactly.
 
-    first: (replicas, l_1), dead first-layer neurons; layer: (replicas,), number of the first dead hidden layer, 0 if none.
+    first: (replicas, l_1), dead first-layer neurons; layer: (replicas,), number of the first dead hidden layer, or 0.
     """
 
     first: Bools
@@ -98,8 +99,9 @@ def _filter(hidden: Parameters, data: FloatData, points: Floats, unit: float) ->
     """Surely dead first-layer neurons (looked at on `points`), first surely dead layer, and undecided replicas."""
     z, bound = _affine(hidden[0], points.T, np.zeros_like(points.T), unit)
     positive, nonpositive = z > bound, z <= -bound
-    first = nonpositive.all(axis=2)
-    unsure = ~(first | positive.any(axis=2)).all(axis=1) | _out_of_range(hidden)
+    first: Bools = np.all(nonpositive, axis=2)
+    decided = np.all(first | np.any(positive, axis=2), axis=1) & _in_range(data.inputs)
+    unsure: Bools = ~decided | _out_of_range(hidden)
     layer = np.where(first.all(axis=1), 1, 0)
     undecided = np.flatnonzero((layer == 0) & ~unsure)
     undecided = undecided[~_alive_at_one_input(_take(hidden, undecided), data, unit)]
@@ -131,9 +133,17 @@ def _out_of_range(hidden: Parameters) -> Bools:
     bad = np.zeros(len(hidden[0].bias), dtype=bool)
     for part in hidden:
         for values in (part.weight.reshape(len(bad), -1), part.bias):
-            size = np.abs(values)
-            bad |= (((size > 0) & (size < _SMALLEST)) | (size > _LARGEST)).any(axis=1)
+            bad |= _strays(values).any(axis=1)
     return bad
+
+
+def _in_range(inputs: Floats) -> bool:
+    return not _strays(inputs).any()
+
+
+def _strays(values: Floats) -> Bools:
+    size = np.abs(values)
+    return ((size > 0) & (size < _SMALLEST)) | (size > _LARGEST)
 
 
 def _affine(layer: Layer, h: Floats, error: Floats, unit: float) -> tuple[Floats, Floats]:
@@ -192,7 +202,10 @@ def _exact(hidden: list[Layer], data: DataSet) -> tuple[Bools, int]:
     for number, part in enumerate(hidden, start=1):
         weight = [[Fraction(float(w)) for w in row] for row in part.weight]
         bias = [Fraction(float(b)) for b in part.bias]
-        z = [[sum((w * v for w, v in zip(row, h, strict=True)), b) for row, b in zip(weight, bias, strict=True)] for h in outputs]
+        z = [
+            [sum((w * v for w, v in zip(row, h, strict=True)), b) for row, b in zip(weight, bias, strict=True)]
+            for h in outputs
+        ]
         dead = [all(values[i] <= 0 for values in z) for i in range(len(bias))]
         if number == 1:
             first = np.array(dead)
@@ -231,6 +244,7 @@ def _risks(parameters: Parameters, data: FloatData) -> tuple[Floats, Floats]:
     with np.errstate(over="ignore", invalid="ignore"):
         for number, part in enumerate(parameters, start=1):
             h, error = _affine(part, h, error, unit)
+            error = error + _UNDERFLOW
             if number < len(parameters):
                 h, error = _relu(h, error)
         residual = np.abs(h - data.labels)

@@ -1,8 +1,8 @@
 """Blocks of replicas: what is drawn, what is trained, what is counted (math §8, events and outcomes).
 
-A *start* is an initialization of an architecture on a data set: its structural events do not depend on the optimizer, so
-they are counted once. A *run* trains the first replicas of a start with one optimizer. Tasks are plain values that can
-be sent to any process; their results depend on (seed, case, replica numbers) alone.
+A *start* is an initialization of an architecture on a data set: its structural events do not depend on the optimizer,
+so they are counted once. A *run* trains the first replicas of a start with one optimizer. Tasks are plain values that
+can be sent to any process; their results depend on (seed, case, replica numbers) alone.
 """
 
 from __future__ import annotations
@@ -209,23 +209,27 @@ def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int
 def _happened(dead: DeadNeurons, event: Event) -> Bools:
     if event.kind is EventKind.DEAD_LAYER:
         return dead.layer > 0
-    return dead.first.sum(axis=1) >= event.count
+    enough: Bools = dead.first.sum(axis=1) >= event.count
+    return enough
 
 
 def _unmoved(initial: Parameters, final: Parameters, dead: DeadNeurons, event: Event) -> Bools:
-    """Whether what Lemmas 1 and 2 freeze has the same bits: dead first-layer neurons, layers up to the first dead one."""
+    """Whether what Lemmas 1, 2 freeze has the same bits: dead first-layer neurons, or layers up to the first dead."""
     still = np.ones(len(dead.layer), dtype=bool)
     if event.kind is EventKind.DEAD_FIRST_LAYER_NEURONS:
         rows = _same_bits(initial[0].weight, final[0].weight).all(axis=2) & _same_bits(initial[0].bias, final[0].bias)
         return still & (rows | ~dead.first).all(axis=1)
     for number, (before, after) in enumerate(zip(initial[:-1], final[:-1], strict=True), start=1):
-        same = _same_bits(before.weight, after.weight).all(axis=(1, 2)) & _same_bits(before.bias, after.bias).all(axis=1)
+        same = _same_bits(before.weight, after.weight).all(axis=(1, 2)) & _same_bits(before.bias, after.bias).all(
+            axis=1
+        )
         still &= same | (number > dead.layer)
     return still
 
 
 def _same_bits(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> Bools:
-    return np.ascontiguousarray(before).view(np.int64) == np.ascontiguousarray(after).view(np.int64)
+    same: Bools = np.ascontiguousarray(before).view(np.int64) == np.ascontiguousarray(after).view(np.int64)
+    return same
 
 
 def _finite(parameters: Parameters) -> Bools:

@@ -89,6 +89,6 @@ def uniforms(key: Key, replicas: npt.NDArray[np.int64], purpose: Purpose, count:
 def minibatch_rows(
     key: Key, replicas: npt.NDArray[np.int64], steps: int, batch: int, n_rows: int
 ) -> npt.NDArray[np.int64]:
-    """Row numbers drawn with replacement, shape (steps, replicas, batch); any choice of minibatches is allowed (math §1)."""
+    """Row numbers drawn with replacement, shape (steps, replicas, batch); any choice is allowed (math §1)."""
     words = _words(key, replicas, Purpose.MINIBATCH, steps * batch).reshape(len(replicas), steps, batch)
     return ((words * np.uint64(n_rows)) >> _SHIFT).astype(np.int64).transpose(1, 0, 2)

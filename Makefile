@@ -1,0 +1,49 @@
+# Everything lives in .venv; nothing else on the machine is touched. A second call installs nothing.
+#   make audit                      the main job: certified audit of the paper's claims on real data
+#   make audit ARGS="--seed 7"      arguments of `nonconv audit`
+#   make test                       fast tests        make test-slow   the rest
+#   make lint                       ruff, mypy, import directions
+#   make bench                      timings
+# PYTHON chooses the interpreter (3.11 or newer). PIP_ARGS is handed to pip, for example to name the index of
+# PyTorch's CPU builds, which are much smaller than the default ones.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: audit test test-slow lint bench setup clean
+
+audit: $(READY)
+	@$(BIN)/nonconv audit $(ARGS)
+
+test: $(READY)
+	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+test-slow: $(READY)
+	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks.eager $(ARGS)
+
+setup: $(READY)
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "nonconv needs Python 3.11 or newer; $(PYTHON) is older. Name another one: make PYTHON=python3.12"; exit 2; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,239 @@
+"""The command `nonconv`: it parses, calls, prints. All judgement is elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from theorems.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from verify.audit import Plan
+    from verify.results import Results
+
+__all__ = ["main"]
+
+EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; bad input becomes one sentence on standard error and exit status 2."""
+    try:
+        status = command.main(args=arguments, prog_name="nonconv", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        status = leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted: nothing was written")
+        status = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        _complain(error.format_message().replace("\n", " "))
+        status = EXIT_BAD_INPUT
+    except InvalidInput as error:
+        _complain(str(error))
+        status = EXIT_BAD_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(sentence: str) -> None:
+    click.echo(f"nonconv: {sentence}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nonconv", message="%(prog)s %(version)s")
+def command() -> None:
+    """Certified auditing of non-convergence theorems for neural-network training."""
+
+
+# --- audit -------------------------------------------------------------------------------------------------------
+
+
+@command.command()
+@click.argument("config", required=False)
+@click.option("--preset", default=None, help="A configuration that comes with nonconv: quick (the default).")
+@click.option("--out", default=None, help="Folder for the results; default reports/NAME.")
+@click.option("--device", default="cpu", show_default=True, help="Any device that torch has, such as cpu or cuda.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=None, help="Replace the configuration's seed.")
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes; default: the usable cores.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json on standard output, and nothing else there.")
+def audit(
+    config: str | None,
+    preset: str | None,
+    out: str | None,
+    device: str,
+    seed: int | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    r"""Audit the paper's claims: certified bounds against simulated frequencies.
+
+    CONFIG is a TOML file; without it a preset is run. Exit status 1 if anything is refuted.
+
+    \b
+    nonconv audit
+    nonconv audit my-audit.toml --out reports/mine
+    """
+    from verify.audit import plan
+    from verify.cases import load_config, load_preset
+    from verify.output import OutputFolder
+
+    if config is not None and preset is not None:
+        raise InvalidInput(f"both a configuration ({config!r}) and a preset ({preset!r}) were given; expected one")
+    chosen = load_config(config) if config is not None else load_preset(preset or "quick")
+    if seed is not None:
+        chosen = chosen.with_seed(seed)
+    name = preset or "quick" if config is None else Path(config).stem
+    folder = OutputFolder(Path(out) if out is not None else Path("reports") / name)
+    with folder.writing() as target:
+        planned = plan(chosen, device)
+        target.write_manifest(planned.manifest())
+        results = _simulate(planned, workers)
+        target.write_results(results)
+    _show_audit(results, folder.path, as_json)
+    if results.refuted:
+        raise click.exceptions.Exit(EXIT_REFUTED)
+
+
+def _simulate(planned: Plan, workers: int | None) -> Results:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from verify.audit import carry_out
+    from verify.environment import usable_cores
+    from verify.executors import worker_processes
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"simulating {planned.n_cases} cases", total=None)
+        if not console.is_terminal:
+            console.print(f"simulating {planned.n_cases} cases")
+        with worker_processes(workers or usable_cores()) as executor:
+            return carry_out(planned, executor, lambda done, total: progress.update(bar, completed=done, total=total))
+
+
+def _show_audit(results: Results, folder: Path, as_json: bool) -> None:
+    from rich.console import Console
+
+    from verify.output import results_json
+    from verify.report import terminal_report
+
+    if as_json:
+        click.echo(results_json(results))
+        return
+    Console().print(terminal_report(results))
+    click.echo(f"report: {folder / 'index.html'}")
+
+
+# --- bound -------------------------------------------------------------------------------------------------------
+
+
+def _data_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that describe a data set."""
+    for option in (
+        click.option("--data", required=True, help="A built-in set (nile, iris, …), a file, or a function of x."),
+        click.option("--inputs", default=None, help="Input columns, names or positions, separated by commas."),
+        click.option("--labels", default=None, help="Label columns, likewise."),
+        click.option("--scale", default="none", show_default=True, help="Inputs: none, minmax or standard."),
+        click.option("--scale-labels", default="none", show_default=True, help="Labels: none, minmax or standard."),
+        click.option("--points", type=int, default=64, show_default=True, help="Grid points of a function of x."),
+        click.option("--low", default="0", show_default=True, help="Left end of the grid."),
+        click.option("--high", default="1", show_default=True, help="Right end of the grid."),
+    ):
+        function = option(function)
+    return function
+
+
+@command.command()
+@click.option("--arch", required=True, help="Widths, such as 1,32,1 or 1,3*10,1.")
+@click.option("--init", default="pytorch", show_default=True, help="Initialization scheme.")
+@click.option("--bias", default=None, help="Bias law that replaces the scheme's: zero, normal(s) or uniform(c).")
+@click.option("--optimizer", default=None, help="Optimizer; default: each of the nine rules of claim C4.")
+@click.option("--theorem", default=None, help="Only this theorem; default: all.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_data_options
+def bound(
+    arch: str, init: str, bias: str | None, optimizer: str | None, theorem: str | None, as_json: bool, **data: Any
+) -> None:
+    r"""Certified lower bounds of the non-convergence probability for one problem; nothing is simulated.
+
+    \b
+    nonconv bound --arch 1,32,1 --init pytorch --data nile --scale minmax
+    nonconv bound --arch 1,3*10,1 --data "x**2 + 2*x" --theorem T10 --json
+    """
+    from verify.answer import answer_bound, bound_json, bound_text
+
+    answer = answer_bound(arch, init, bias, _data_spec(data), optimizer, theorem)
+    if as_json:
+        click.echo(json.dumps(bound_json(answer), indent=1))
+        return
+    from rich.console import Console
+
+    Console().print(bound_text(answer))
+
+
+def _data_spec(options: dict[str, Any]) -> Any:
+    from verify.cases import parse_fraction
+    from verify.data import DataSpec
+
+    def columns(side: str) -> tuple[str, ...] | None:
+        return None if options[side] is None else tuple(part.strip() for part in options[side].split(","))
+
+    return DataSpec(
+        source=options["data"],
+        scale=options["scale"],
+        scale_labels=options["scale_labels"],
+        points=options["points"],
+        inputs=columns("inputs"),
+        labels=columns("labels"),
+        low=parse_fraction(options["low"], "--low"),
+        high=parse_fraction(options["high"], "--high"),
+    )
+
+
+# --- explain and report ------------------------------------------------------------------------------------------
+
+
+@command.command()
+@click.argument("id", required=False)
+def explain(id: str | None) -> None:
+    r"""Explain a claim, theorem, hypothesis, verdict or evidence level; without ID, list them.
+
+    \b
+    nonconv explain T10
+    nonconv explain CONFIRMED
+    """
+    from rich.console import Console
+
+    from verify.explain import explanation, overview
+
+    Console().print(overview() if id is None else explanation(id))
+
+
+@command.command()
+@click.argument("results")
+@click.option("--out", default=None, help="Folder for the report; default: beside the results.")
+def report(results: str, out: str | None) -> None:
+    r"""Write the HTML and Markdown report of a results.json again.
+
+    \b
+    nonconv report reports/quick/results.json
+    """
+    from verify.output import write_again
+    from verify.results import read_results
+
+    folder = Path(out) if out is not None else Path(results).parent
+    write_again(read_results(results), folder)
+    click.echo(f"report: {folder / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What every id in a table means, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from theorems.catalogue import THEOREMS
+from theorems.errors import InvalidInput, did_you_mean
+from theorems.hypotheses import HYPOTHESES, Evidence, Property
+from theorems.rules import RULES
+from theorems.theorem import CLAIMS, Theorem
+from verify.inference import Verdict
+from verify.simulation import Outcome
+
+__all__ = ["explanation", "overview"]
+
+PROPERTIES = {
+    Property.F: "a coordinate whose gradients have all been zero so far is never moved",
+    Property.FB: "a neuron whose incoming weights and bias had only zero gradients so far is never moved",
+    Property.S: "such a neuron's (w, b) may become (c w, c b) with one c >= 0",
+    Property.D: "such a neuron's (w, b) may become (c w, c' b) with 0 <= c <= c' <= 1",
+    Property.SS: "such a neuron's (w, b) may become (c w, c' b) with c, c' >= 0",
+}
+
+OUTCOMES = {
+    Outcome.DEAD_AT_INITIALIZATION: "the structural event held at initialization; under (FB) it holds for ever",
+    Outcome.DIED_LATER: "the structural event holds at the end of the run but did not at initialization",
+    Outcome.RISK_NOT_REACHED: "alive at the end, and the risk was above the level U at every look (a "
+    "finite-horizon statement)",
+    Outcome.RISK_REACHED: "alive at the end, and the risk was at or below the level U at some look",
+    Outcome.UNDECIDED: "the risk was too close to U to call",
+}
+
+
+def _texts() -> dict[str, str]:
+    """Every id with its short meaning, theorems apart."""
+    texts = dict(CLAIMS)
+    texts |= {identity: statement for identity, (_, statement) in HYPOTHESES.items()}
+    texts |= {verdict.value: verdict.meaning for verdict in Verdict}
+    texts |= {evidence.value: evidence.meaning for evidence in Evidence}
+    texts |= {f"({kind.name})": f"{kind.value}: {meaning}" for kind, meaning in PROPERTIES.items()}
+    texts |= {rule.id: rule.recursion for rule in RULES.values()}
+    return texts | {outcome.value: meaning for outcome, meaning in OUTCOMES.items()}
+
+
+def explanation(identity: str) -> RenderableType:
+    """Explain one id, upper or lower case. Fails: InvalidInput for unknown ones."""
+    wanted = identity.strip().strip("()").lower()
+    for name, theorem in THEOREMS.items():
+        if name.lower() == wanted:
+            return _theorem(theorem)
+    texts = _texts()
+    for name, text in texts.items():
+        if name.strip("()").lower() == wanted:
+            return Text.assemble((name, "bold"), f": {text}")
+    known = [*THEOREMS, *(name.strip("()") for name in texts)]
+    raise InvalidInput(
+        f"nothing here is called {identity!r}{did_you_mean(identity, known)}; `nonconv explain` lists what there is"
+    )
+
+
+def _theorem(theorem: Theorem) -> RenderableType:
+    return Group(
+        Text.assemble((f"{theorem.id}. {theorem.title}", "bold"), f"  (for {', '.join(theorem.claims)})"),
+        Text(f"\n{theorem.statement}\n"),
+        Text(f"Bound (LaTeX):\n{theorem.formula}\n"),
+        Text(f"Not covered: {theorem.not_covered}"),
+        Text(f"Proof: {theorem.proof}"),
+    )
+
+
+def overview() -> RenderableType:
+    """List every id with a line each."""
+    return Group(
+        _table("claims of arXiv:2410.10533", CLAIMS.items()),
+        _table("theorems (derived and proved here)", ((t.id, t.title) for t in THEOREMS.values())),
+        _table("hypotheses", ((name, statement) for name, (_, statement) in HYPOTHESES.items())),
+        _table("properties of optimizers", ((kind.name, text) for kind, text in PROPERTIES.items())),
+        _table("update rules", ((rule.id, rule.recursion) for rule in RULES.values())),
+        _table("verdicts", ((verdict.value, verdict.meaning) for verdict in Verdict)),
+        _table("evidence, strongest first", ((level.value, level.meaning) for level in Evidence)),
+        _table("outcomes of a trained replica", ((outcome.value, text) for outcome, text in OUTCOMES.items())),
+    )
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(name, text)
+    return table

@@ -1,0 +1,111 @@
+"""Writing an audit's folder: all of it or nothing, and never over something that is not an audit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from theorems.errors import InvalidInput
+from verify.report import write_reports
+from verify.results import Results
+
+__all__ = ["OutputFolder", "PartialFolder", "results_json", "write_again"]
+
+RESULTS, MANIFEST = "results.json", "manifest.json"
+
+
+def results_json(results: Results) -> str:
+    """Write results as JSON text."""
+    return msgspec.json.format(msgspec.json.encode(results), indent=1).decode()
+
+
+@dataclass(frozen=True)
+class PartialFolder:
+    """A folder that is being filled and is not yet in its place."""
+
+    path: Path
+
+    def write_manifest(self, manifest: dict[str, object]) -> None:
+        """Write what is fixed before sampling."""
+        (self.path / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    def write_results(self, results: Results) -> None:
+        """Write results and reports."""
+        (self.path / RESULTS).write_text(results_json(results), encoding="utf-8")
+        write_reports(results, self.path)
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """Where an audit goes. An earlier audit there is replaced as a whole; anything else there is left alone."""
+
+    path: Path
+
+    @contextmanager
+    def writing(self) -> Iterator[PartialFolder]:
+        """Give a folder beside the final one; it takes its place if the block ends well, and vanishes if not.
+
+        Fails: InvalidInput if the place holds something that is not an audit, or cannot be written.
+        """
+        self._check_replaceable()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+        except OSError as error:
+            raise InvalidInput(f"output folder {str(self.path)!r} cannot be written: {error.strerror}") from error
+        try:
+            yield PartialFolder(partial)
+            self._put_in_place(partial)
+        except OSError as error:
+            raise InvalidInput(f"output folder {str(self.path)!r} cannot be written: {error.strerror}") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _check_replaceable(self) -> None:
+        if not self.path.exists() and not self.path.is_symlink():
+            return
+        if not self.path.is_dir() or self.path.is_symlink():
+            raise InvalidInput(f"output folder {str(self.path)!r} is a file; expected a folder or a new name")
+        if any(self.path.iterdir()) and not (self.path / RESULTS).is_file():
+            raise InvalidInput(
+                f"output folder {str(self.path)!r} holds something that is not an audit (it has no {RESULTS}); "
+                "expected an empty folder, an earlier audit or a new name"
+            )
+
+    def _put_in_place(self, partial: Path) -> None:
+        """Swap folders by renaming; the earlier audit is removed only once the new one is in its place."""
+        partial.chmod(0o777 & ~_umask())
+        if not self.path.exists():
+            os.rename(partial, self.path)
+            return
+        earlier = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+        os.rename(self.path, earlier)
+        try:
+            os.rename(partial, self.path)
+        except OSError:
+            os.rename(earlier, self.path)
+            raise
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_again(results: Results, folder: Path) -> None:
+    """Write the reports of existing results into a folder. Fails: InvalidInput if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_reports(results, folder)
+    except OSError as error:
+        raise InvalidInput(f"folder {str(folder)!r} cannot be written: {error.strerror}") from error

@@ -1,0 +1,33 @@
+"""Reports of an audit: the terminal, one HTML file, Markdown, figures. All of them print the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from verify.report.figures import AXES, draw_figures
+from verify.report.html import html_report
+from verify.report.markdown import markdown_report
+from verify.report.rows import summary
+from verify.report.terminal import terminal_report
+from verify.results import Results
+
+__all__ = ["html_report", "markdown_report", "summary", "terminal_report", "write_reports"]
+
+
+def write_reports(results: Results, folder: Path) -> None:
+    """Write `index.html`, `report.md` and `figures/{width,depth}.{svg,pdf}`; figures only of axes that were swept.
+
+    The same results give the same bytes. A figure that an earlier report left and that no longer applies is removed.
+    """
+    figures = draw_figures(results)
+    images = folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for axis in AXES:
+        for ending in ("svg", "pdf"):
+            (images / f"{axis}.{ending}").unlink(missing_ok=True)
+    for figure in figures:
+        images.mkdir(exist_ok=True)
+        (images / f"{figure.axis}.svg").write_text(figure.svg, encoding="utf-8", newline="\n")
+        (images / f"{figure.axis}.pdf").write_bytes(figure.pdf)
+    (folder / "index.html").write_text(html_report(results, figures), encoding="utf-8", newline="\n")
+    (folder / "report.md").write_text(markdown_report(results, figures), encoding="utf-8", newline="\n")

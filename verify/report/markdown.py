@@ -1,0 +1,103 @@
+"""The audit as Markdown, in short: counts, table, figures, environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from verify.inference import Verdict
+from verify.report.figures import Drawn
+from verify.report.rows import (
+    claim_counts,
+    clean,
+    conclusion,
+    level_sentence,
+    make_rows,
+    networks_sentence,
+    refutations,
+    settings_table,
+    summary,
+    verdict_counts,
+)
+from verify.report.texts import LIMITS, SOURCE
+from verify.results import Results
+
+__all__ = ["escape_markdown", "markdown_report"]
+
+SPECIAL = re.compile(r"[&<>|`\\\[\]{}()!#~\"'$@:]")
+
+
+def escape_markdown(text: str) -> str:
+    """Make any text harmless in a Markdown table cell: no markup, no HTML, no new cell, no new line."""
+    plain = SPECIAL.sub(lambda found: f"&#{ord(found[0])};", clean(text))
+    return re.sub(r"([*_])", r"\\\1", plain)
+
+
+def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
+    """The report as Markdown (tables as on GitHub); figures are linked from the folder `figures`."""
+    rows = make_rows(results)
+    counts = verdict_counts(results)
+    parts = [
+        f"# {escape_markdown(results.title)}",
+        f"**{_sentence(summary(results))}**",
+        _sentence(networks_sentence(results)),
+        SOURCE,
+        "## Verdicts",
+        _table(
+            ["claim", "theorems", *(verdict.value for verdict in Verdict)],
+            [
+                [c.claim, " ".join(c.theorems), *(str(c.counts[verdict]) for verdict in Verdict)]
+                for c in claim_counts(results)
+            ]
+            + [["all", "", *(str(counts[verdict]) for verdict in Verdict)]],
+        ),
+        "\n".join(f"- **{c.claim}**: {_sentence(c.text)}" for c in claim_counts(results)),
+        "\n".join(f"- {verdict.value}: {verdict.meaning}" for verdict in Verdict),
+        _sentence(level_sentence(results)),
+    ]
+    found = refutations(results)
+    if found:
+        told = [[entry.subject, clean(entry.case.id), clean(entry.judgement.why)] for entry in found]
+        parts += ["### Refuted", _table(["what", "case", "why"], told)]
+    for figure in figures:
+        parts.append(f"![{figure.title}](figures/{figure.axis}.svg)")
+    if rows:
+        parts += [
+            "## Cases",
+            "One row a start; outcomes in % of the trained networks of all its optimizers: dead at initialization / "
+            "died later / alive, risk not reached / risk reached (/ undecided).",
+            _table(
+                [
+                    *("data", "initialization", "network", "claims", "theorem", "proved ≥", "seen", "limits"),
+                    *("verdict", "outcomes", "frozen", "optimizers"),
+                ],
+                [
+                    [
+                        *(row.data, row.initialization, row.architecture, row.claims, row.theorem, row.bound_text()),
+                        *(row.seen_text, row.limits_text(), row.verdict.value, row.split.text(), row.frozen_text),
+                        row.optimizers_text,
+                    ]
+                    for row in rows
+                ],
+            ),
+        ]
+    parts += [
+        "## Limits",
+        "\n".join(f"- {text}" for text in LIMITS),
+        "## Environment",
+        _table(["name", "value"], [[name, value] for name, value in settings_table(results)]),
+        f"**{conclusion(results)}**",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sentence(text: str) -> str:
+    """A sentence of ours that may quote names: markup characters are made harmless, ordinary punctuation stays."""
+    plain = re.sub(r"[&<>|`\\\[\]!#~$@]", lambda found: f"&#{ord(found[0])};", clean(text))
+    return re.sub(r"([*_])", r"\\\1", plain)
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(_sentence(cell) for cell in row) + " |" for row in body]
+    return "\n".join(lines)

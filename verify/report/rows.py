@@ -1,0 +1,408 @@
+"""What the reports show, computed once: table rows, counts of verdicts, refutations, the summary.
+
+Terminal, Markdown and HTML print the same strings. Lower bounds and lower limits are rounded down, upper ones up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from theorems.errors import InvalidInput
+from verify.enclosure.display import at_least, at_most
+from verify.inference import Verdict
+from verify.results import (
+    BoundResult,
+    CaseResult,
+    FrequencyResult,
+    JudgementResult,
+    Results,
+    StartResult,
+    TheoremResult,
+    exact,
+)
+from verify.simulation.runs import Outcome
+
+__all__ = [
+    "NOTHING",
+    "PERSISTENCE",
+    "ClaimCount",
+    "Entry",
+    "Row",
+    "Split",
+    "bracket",
+    "claim_counts",
+    "clean",
+    "conclusion",
+    "entries",
+    "level_sentence",
+    "lower",
+    "make_rows",
+    "networks_sentence",
+    "pool",
+    "refutations",
+    "settings_table",
+    "strongest",
+    "summary",
+    "upper",
+    "verdict_counts",
+    "verdict_of",
+]
+
+NOTHING = "–"
+LONGEST = 12  # characters of a decimal number; longer ones are written with an exponent
+OUTCOMES = tuple(outcome.value for outcome in Outcome)
+PERSISTENCE = "frozen"
+AT_START, IN_TRAINING, AFTER_TRAINING = "at initialization", "during training", "after training"
+
+
+# --- text and numbers ---------------------------------------------------------------------------------------------
+
+
+def clean(text: str) -> str:
+    """Replace what no reader should be sent: control characters, escape sequences, reversed text directions."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def lower(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
+    """Write a lower bound, rounded down: "0.9994", "1 - 4.7e-10", "1.2e-30"."""
+    text = at_least(value, digits)
+    if len(text) <= longest or not 0 < value < 1:
+        return text
+    return _power(value, up=False) if value < Fraction(1, 2) else f"1 - {_power(1 - value, up=True)}"
+
+
+def upper(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
+    """Write an upper bound, rounded up."""
+    text = at_most(value, digits)
+    if len(text) <= longest or not 0 < value < 1:
+        return text
+    return _power(value, up=True) if value < Fraction(1, 2) else f"1 - {_power(1 - value, up=False)}"
+
+
+def _power(value: Fraction, *, up: bool) -> str:
+    """Two significant digits and an exponent, for `0 < value < 1`."""
+    exponent = len(str(value.numerator)) - len(str(value.denominator))
+    exponent -= value < Fraction(10) ** exponent
+    scaled = value / Fraction(10) ** (exponent - 1)
+    mantissa = -(-scaled.numerator // scaled.denominator) if up else scaled.numerator // scaled.denominator
+    if mantissa == 100:
+        mantissa, exponent = 10, exponent + 1
+    return f"{mantissa // 10}.{mantissa % 10}e{exponent}"
+
+
+def bracket(lo: str, hi: str, digits: int = 4) -> str:
+    """Write limits "p/q", "p/q" as "[down, up]"."""
+    return f"[{lower(exact(lo), digits)}, {upper(exact(hi), digits)}]"
+
+
+def verdict_of(judgement: JudgementResult) -> Verdict:
+    """Return the verdict of a judgement. Fails: InvalidInput if the word is none of the verdicts."""
+    try:
+        return Verdict(judgement.verdict)
+    except ValueError:
+        words = ", ".join(verdict.value for verdict in Verdict)
+        raise InvalidInput(f"verdict {judgement.verdict!r}: expected one of {words}") from None
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Split:
+    """How many trained replicas had each outcome, in the order of `Outcome`."""
+
+    counts: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Number of replicas."""
+        return sum(self.counts)
+
+    @property
+    def percents(self) -> tuple[int, ...]:
+        """Whole percents, where 0 means none and 100 means all; they need not add up to 100."""
+        return tuple(self._percent(count) for count in self.counts)
+
+    def _percent(self, count: int) -> int:
+        if count in (0, self.total):
+            return 100 * bool(count)
+        return min(max(round(Fraction(100 * count, self.total)), 1), 99)
+
+    def text(self, between: str = " / ") -> str:
+        """Percents in the order of `Outcome`; the last, *undecided*, only if there are any."""
+        if not self.total:
+            return NOTHING
+        shown = self.percents if self.counts[-1] else self.percents[:-1]
+        return between.join(str(percent) for percent in shown)
+
+
+def pool(cases: Sequence[CaseResult]) -> Split:
+    """Add up the outcomes of cases."""
+    return Split(tuple(sum(case.run.outcomes.get(outcome, 0) for case in cases) for outcome in OUTCOMES))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A start with its best theorem, over the optimizers for which theorem, event, bound and verdict are the same."""
+
+    start: StartResult
+    cases: tuple[CaseResult, ...]
+    of: int
+
+    @property
+    def best(self) -> TheoremResult:
+        """The theorem of the row."""
+        return self.cases[0].best
+
+    @property
+    def theorem(self) -> str:
+        """Its name."""
+        return clean(self.best.theorem)
+
+    @property
+    def claims(self) -> str:
+        """The claims that it speaks of."""
+        return clean(" ".join(self.best.claims))
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return clean(self.start.data)
+
+    @property
+    def initialization(self) -> str:
+        """Name of the initialization."""
+        return clean(self.start.initialization)
+
+    @property
+    def architecture(self) -> str:
+        """Widths of the network."""
+        return clean(self.start.architecture)
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The optimizers of the row."""
+        return tuple(clean(case.optimizer) for case in self.cases)
+
+    @property
+    def optimizers_text(self) -> str:
+        """How many optimizers; of how many, where the start has more than one row."""
+        return str(len(self.cases)) if len(self.cases) == self.of else f"{len(self.cases)} of {self.of}"
+
+    @property
+    def verdict(self) -> Verdict:
+        """Comparison of the bound with the frequency at initialization."""
+        return verdict_of(self.best.judgement)
+
+    @property
+    def bound(self) -> BoundResult | None:
+        """The certified bound, None if there is none."""
+        return self.best.bound
+
+    @property
+    def frequency(self) -> FrequencyResult | None:
+        """How often the event was seen at initialization."""
+        return self.best.frequency
+
+    def bound_text(self, digits: int = 4, longest: int = LONGEST) -> str:
+        """The certified lower bound, rounded down."""
+        return NOTHING if self.bound is None else lower(exact(self.bound.lo), digits, longest)
+
+    @property
+    def seen_text(self) -> str:
+        """Events / trials; lost replicas are added, if any."""
+        if self.frequency is None:
+            return NOTHING
+        lost = f" (+{self.frequency.lost} lost)" if self.frequency.lost else ""
+        return f"{self.frequency.events}/{self.frequency.trials}{lost}"
+
+    def limits_text(self, digits: int = 4) -> str:
+        """Confidence limits, rounded outward."""
+        return NOTHING if self.frequency is None else bracket(self.frequency.lo, self.frequency.hi, digits)
+
+    @property
+    def split(self) -> Split:
+        """Outcomes, pooled over the optimizers."""
+        return pool(self.cases)
+
+    @property
+    def persistent(self) -> int:
+        """Replicas with the event whose dead neurons kept the same bits in training."""
+        return sum(case.run.persistent for case in self.cases)
+
+    @property
+    def claimed(self) -> int:
+        """Replicas that were dead with a margin, so that every bit must stay."""
+        return sum(case.run.claimed for case in self.cases)
+
+    @property
+    def frozen_text(self) -> str:
+        """Persistent / claimed, and the word if that is not what the theorems demand."""
+        words = {verdict_of(case.run.persistence) for case in self.cases} - {Verdict.CONSISTENT}
+        shown = [f"{self.persistent}/{self.claimed}", *(v.value for v in Verdict if v in words)]
+        return " ".join(shown)
+
+
+def make_rows(results: Results) -> list[Row]:
+    """The verdict table: the starts in order, one row each unless the optimizers of a start differ."""
+    rows = []
+    for start in results.starts:
+        groups: dict[tuple[object, ...], list[CaseResult]] = {}
+        cases = results.cases_of(start)
+        for case in cases:
+            best = case.best
+            groups.setdefault((best.theorem, best.judgement.verdict, best.event, best.bound), []).append(case)
+        rows += [Row(start, tuple(group), len(cases)) for group in groups.values()]
+    return rows
+
+
+# --- verdicts -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One verdict of the audit: about which case, which theorem (None: persistence), and when in a case's life."""
+
+    case: CaseResult
+    theorem: TheoremResult | None
+    when: str
+    judgement: JudgementResult
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in words."""
+        name = "dead neurons keep their bits" if self.theorem is None else clean(self.theorem.theorem)
+        return f"{name}, {self.when}"
+
+
+def entries(results: Results) -> Iterator[Entry]:
+    """Every verdict, the same ones as `Results.judgements`."""
+    for case in results.cases:
+        yield Entry(case, None, AFTER_TRAINING, case.run.persistence)
+        for theorem in case.theorems:
+            yield Entry(case, theorem, AT_START, theorem.judgement)
+            if theorem.risk is not None:
+                yield Entry(case, theorem, IN_TRAINING, theorem.risk)
+
+
+def refutations(results: Results) -> list[Entry]:
+    """The REFUTED verdicts, wherever they are: also of theorems that are not the best of their case."""
+    return [entry for entry in entries(results) if verdict_of(entry.judgement) is Verdict.REFUTED]
+
+
+def verdict_counts(results: Results) -> dict[Verdict, int]:
+    """How many verdicts there are of each kind."""
+    counted = Counter(verdict_of(judgement) for judgement in results.judgements())
+    return {verdict: counted[verdict] for verdict in Verdict}
+
+
+@dataclass(frozen=True)
+class ClaimCount:
+    """The verdicts of the theorems that speak of a claim. PERSISTENCE is what all of them rest on."""
+
+    claim: str
+    text: str
+    theorems: tuple[str, ...]
+    counts: dict[Verdict, int]
+
+
+def claim_counts(results: Results) -> list[ClaimCount]:
+    """Verdicts per claim, then those on persistence. A theorem speaks of several claims and counts for each."""
+    counted: dict[str, Counter[Verdict]] = {claim: Counter() for claim in (*results.claims, PERSISTENCE)}
+    used: dict[str, dict[str, None]] = {claim: {} for claim in counted}
+    for entry in entries(results):
+        for claim in (PERSISTENCE,) if entry.theorem is None else entry.theorem.claims:
+            if claim in counted:
+                counted[claim][verdict_of(entry.judgement)] += 1
+                if entry.theorem is not None:
+                    used[claim][clean(entry.theorem.theorem)] = None
+    texts = dict(results.claims) | {
+        PERSISTENCE: "What is dead with a margin at initialization has the same bits after training."
+    }
+    return [
+        ClaimCount(clean(claim), clean(texts[claim]), tuple(used[claim]), {v: counted[claim][v] for v in Verdict})
+        for claim in counted
+    ]
+
+
+# --- sentences ----------------------------------------------------------------------------------------------------
+
+
+def conclusion(results: Results) -> str:
+    """The last line of every report; it rests on `Results.refuted` alone."""
+    return "Nothing refuted." if results.refuted == 0 else f"{results.refuted} refuted."
+
+
+def strongest(rows: Sequence[Row]) -> Row | None:
+    """The row with the largest bound of those that stand, None if there is none."""
+    standing = [row for row in rows if row.verdict in (Verdict.CONFIRMED, Verdict.CONSISTENT)]
+    return max(standing, key=lambda row: exact(row.bound.lo) if row.bound else Fraction(0), default=None)
+
+
+def summary(results: Results) -> str:
+    """One or two sentences: what came of the audit, and the strongest bound that stands."""
+    total, cases = len(results.judgements()), len(results.cases)
+    if not total:
+        return "Nothing was compared."
+    if results.refuted:
+        first = f"{results.refuted:,} of {total:,} verdicts on {_many(cases, 'case')} refuted."
+    else:
+        first = f"Nothing refuted in {total:,} verdicts on {_many(cases, 'case')}."
+    row = strongest(make_rows(results))
+    if row is None or row.bound is None:
+        return f"{first} No theorem gave a bound that could be compared."
+    hidden = row.start.widths[1:-1]
+    shape = f"one hidden layer of {_many(hidden[0], 'neuron')}" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
+    seen = ""
+    if row.frequency is not None:
+        seen = f"; of {row.frequency.trials:,} networks drawn, {row.frequency.events:,} had {clean(row.frequency.event)}"
+    return (
+        f"{first} With {shape} and {row.initialization} initialization, training on {row.data} misses every global "
+        f"minimizer with probability at least {row.bound_text()} ({row.theorem}){seen}."
+    )
+
+
+def networks_sentence(results: Results) -> str:
+    """What a bound on non-convergence does not say: how many of the trained networks still learned something."""
+    trained = sum(case.run.trials for case in results.cases)
+    fitted = sum(case.run.trials - case.run.risk.events - case.run.risk.lost for case in results.cases)
+    if not trained:
+        return "No network was trained."
+    share = Split((fitted, trained - fitted)).percents[0]
+    return (
+        f"Missing every global minimizer does not mean failing to learn: {fitted:,} of {trained:,} trained networks "
+        f"(about {share} %) still brought the risk to the reachable level U within {results.settings.get('steps')} steps."
+    )
+
+
+def level_sentence(results: Results) -> str:
+    """What the confidence limits promise together."""
+    alpha, named = results.level.get("alpha"), results.level.get("comparisons")
+    count = len(named) if isinstance(named, dict) else 0
+    if not isinstance(alpha, str):
+        return "The level of the audit is not recorded."
+    kinds = sorted({t.frequency.interval for case in results.cases for t in case.theorems if t.frequency is not None})
+    return (
+        f"All {_many(count, 'confidence interval')} ({clean(', '.join(kinds)) or 'none'}) hold together with probability "
+        f"at least {at_least(1 - exact(alpha), 2)}: the level alpha = {clean(alpha)} was split among them before the first "
+        "network was drawn. Verdicts of several optimizers share the interval of their common initial networks."
+    )
+
+
+def settings_table(results: Results) -> list[tuple[str, str]]:
+    """Everything that is needed to run the audit again, as pairs of name and value."""
+    pairs: list[tuple[str, str]] = [
+        ("created", results.created),
+        ("seconds", str(results.seconds)),
+        ("seed", str(results.seed)),
+        *((name, str(value)) for name, value in results.settings.items()),
+        *((name, value) for name, value in results.environment.items() if value is not None),
+    ]
+    return [(clean(name), clean(value)) for name, value in pairs]
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
