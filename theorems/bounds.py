@@ -53,5 +53,12 @@ class BinomialChain:
     first: sympy.Expr
     success: tuple[sympy.Expr, ...]
 
+    @property
+    def operations(self) -> int:
+        """About how many multiplications the evaluation takes; the law of a layer of width n costs about n^2."""
+        return sum(width * width for width in set(self.widths)) + sum(
+            a * b for a, b in zip(self.widths, self.widths[1:], strict=False)
+        )
+
 
 Bound = ClosedForm | Recursion | BinomialChain

@@ -17,6 +17,7 @@ from theorems.errors import InvalidInput
 __all__ = ["Architecture", "DataSet"]
 
 Vector = tuple[Fraction, ...]
+MAX_LAYERS, MAX_WIDTH = 20_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Architecture:
     """A fully connected ReLU network `l = (l_0, ..., l_L)` with `L >= 2`, i.e. at least one hidden layer.
 
     Symbols: widths = l; input_dim = l_0; hidden = (l_1, ..., l_{L-1}); output_dim = l_L; depth = L.
-    Fails: InvalidInput if there are fewer than three widths or one of them is below 1.
+    Fails: InvalidInput if there are fewer than three widths, one of them is below 1, or the network is absurdly large.
     """
 
     widths: tuple[int, ...]
@@ -34,6 +35,10 @@ class Architecture:
             raise InvalidInput(
                 f"architecture {self}: expected at least three widths, all at least 1, such as 1,32,1 "
                 "(input, hidden layers, output)"
+            )
+        if len(self.widths) > MAX_LAYERS or max(self.widths) > MAX_WIDTH:
+            raise InvalidInput(
+                f"architecture {self}: expected at most {MAX_LAYERS} layers of width at most {MAX_WIDTH}"
             )
 
     @classmethod

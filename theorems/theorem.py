@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -78,8 +78,9 @@ class Rate:
 class Theorem:
     """A theorem of math §5.
 
-    `instances` lists the ways of putting it to a problem, best bound first: the first whose hypotheses all hold counts.
-    `bound` of an instance may be asked for only if the initialization is independent.
+    There are `n_instances(problem) >= 1` ways of putting it to a problem, `instance(problem, i)`, best bound first;
+    along them statuses only improve (fails, unknown, holds), and the first whose hypotheses all hold counts. `bound` of
+    an instance may be asked for only if the initialization is independent.
     """
 
     id: str
@@ -89,5 +90,6 @@ class Theorem:
     formula: str
     proof: str
     not_covered: str
-    instances: Callable[[Problem], Iterator[Instance]]
+    instance: Callable[[Problem, int], Instance]
     rate: Callable[[Problem], Rate | None]
+    n_instances: Callable[[Problem], int] = lambda problem: 1

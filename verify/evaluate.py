@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from theorems.bounds import P_DEAD
+from theorems.bounds import P_DEAD, BinomialChain
 from theorems.hypotheses import Evidence, Finding, Status, combined_status, weakest
 from theorems.problem import Problem
 from theorems.setting import Architecture
@@ -21,6 +23,7 @@ from verify.risk import best_witness
 __all__ = ["Evaluation", "evaluate_theorem", "smallest_depth_reaching", "smallest_width_reaching"]
 
 MAX_WIDTH, MAX_DEPTH = 1024, 1024
+MAX_CHAIN = 30_000_000
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,19 @@ def evaluate_theorem(theorem: Theorem, problem: Problem) -> Evaluation:
     Rigour:   enclosure; where only a lower bound of `p_1` is known, the bound is evaluated there, which is safe.
     """
     p_dead = dead_probability(problem)
-    seen: dict[Status, tuple[Instance, tuple[Finding, ...]]] = {}
-    for instance in theorem.instances(problem):
-        findings = tuple(decide(hypothesis, problem, p_dead) for hypothesis in instance.hypotheses)
-        status, _ = combined_status(findings)
-        seen.setdefault(status, (instance, findings))
-        if status is Status.HOLDS:
-            break
-    status = next(status for status in (Status.HOLDS, Status.UNKNOWN, Status.FAILS) if status in seen)
-    return _evaluation(theorem, problem, p_dead, *seen[status])
+    status_of = {Status.FAILS: 0, Status.UNKNOWN: 1, Status.HOLDS: 2}
+
+    def rank(number: int) -> int:
+        return status_of[combined_status(_findings(theorem.instance(problem, number), problem, p_dead))[0]]
+
+    count = theorem.n_instances(problem)
+    first = next(f for wanted in (2, 1, 0) if (f := bisect_left(range(count), wanted, key=rank)) < count)
+    instance = theorem.instance(problem, first)
+    return _evaluation(theorem, problem, p_dead, instance, _findings(instance, problem, p_dead))
+
+
+def _findings(instance: Instance, problem: Problem, p_dead: DeadProbability | None) -> tuple[Finding, ...]:
+    return tuple(decide(hypothesis, problem, p_dead) for hypothesis in instance.hypotheses)
 
 
 def _evaluation(
@@ -73,8 +80,8 @@ def _evaluation(
     status, reason = combined_status(findings)
     usable = status is Status.HOLDS
     bound = _bound(instance, p_dead) if usable and p_dead is not None else None
-    if usable and p_dead is None:
-        status, reason = Status.UNKNOWN, f"no certified method for p_1 with {problem.initialization.name}"
+    if usable and bound is None:
+        status, reason = Status.UNKNOWN, _not_evaluated(theorem, problem, p_dead)
     used = [finding.evidence for finding in findings] + ([p_dead.evidence] if p_dead is not None else [])
     rate, rate_per = _rate(theorem, problem, p_dead) if bound is not None else (None, None)
     return Evaluation(
@@ -92,9 +99,20 @@ def _evaluation(
     )
 
 
-def _bound(instance: Instance, p_dead: DeadProbability) -> Enclosure:
-    """Bounds increase with `p_1`: its lower end gives the lower end of the bound, its upper end the upper one."""
+def _not_evaluated(theorem: Theorem, problem: Problem, p_dead: DeadProbability | None) -> str:
+    if p_dead is None:
+        return f"no certified method yet for p_1 with {problem.initialization.name}"
+    return f"the chain of {theorem.id} is too large to evaluate for architecture {problem.architecture}"
+
+
+def _bound(instance: Instance, p_dead: DeadProbability) -> Enclosure | None:
+    """Bounds increase with `p_1`: its lower end gives the lower end of the bound, its upper end the upper one.
+
+    None if a chain would take more than MAX_CHAIN operations.
+    """
     bound = instance.bound()
+    if isinstance(bound, BinomialChain) and bound.operations > MAX_CHAIN:
+        return None
     lower = evaluate_bound(bound, p_dead.enclosure.lo)
     if not p_dead.two_sided or p_dead.enclosure.width == 0:
         return lower
@@ -139,7 +157,8 @@ def smallest_depth_reaching(theorem: Theorem, problem: Problem, target: Fraction
     The bounds of the depth theorems increase with the depth, so the search may gallop and then halve.
     """
     widths = problem.architecture.widths
-    if len(set(problem.architecture.hidden)) > 1:
+    now = evaluate_theorem(theorem, problem)
+    if len(set(problem.architecture.hidden)) > 1 or _is_hopeless(now, target):
         return None
 
     def reached(layers: int) -> bool:
@@ -156,6 +175,11 @@ def smallest_depth_reaching(theorem: Theorem, problem: Problem, target: Fraction
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high
+
+
+def _is_hopeless(now: Evaluation, target: Fraction) -> bool:
+    """Whether the rate per layer is too small for the target within MAX_DEPTH; guides the search, proves nothing."""
+    return now.rate is not None and math.exp(-float(now.rate) * 2 * MAX_DEPTH) > 1 - target
 
 
 def _resized(theorem: Theorem, problem: Problem, widths: tuple[int, ...]) -> Evaluation:

@@ -101,6 +101,7 @@ WRONG = {
     "denominator of unknown sign": Transition({}, {}, GRADIENT, sympy.Symbol("d", real=True), ()),
     "negative denominator": Transition({}, {}, GRADIENT, -EPS, ()),
     "root of a negative number": Transition({}, {}, GRADIENT, ONE, (), (GRADIENT**2 - EPS,)),
+    "root of a number of unknown sign": Transition({}, {}, GRADIENT, ONE, (), (THETA,)),
     "gradient inverted": Transition({}, {}, 1 / GRADIENT, ONE, ()),
     "cosine of the gradient": Transition({}, {}, sympy.cos(GRADIENT), ONE, ()),
 }

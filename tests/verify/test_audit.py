@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
+from collections.abc import Callable
 from fractions import Fraction
 
 import msgspec
@@ -12,11 +13,12 @@ import pytest
 import sympy
 import torch
 
-from theorems.bounds import ClosedForm
+from theorems.bounds import Bound, ClosedForm
 from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput
 from theorems.hypotheses import LabelsVary
-from theorems.theorem import Theorem
+from theorems.problem import Problem
+from theorems.theorem import Instance, Theorem
 from verify.audit import carry_out, plan, resolution
 from verify.cases import AuditConfig, DataChoice, Inference, OptimizerChoice, Simulation, Sweep, load_preset
 from verify.executors import InProcess, worker_processes
@@ -82,14 +84,14 @@ def test_a_theorem_and_its_frequency_speak_of_the_same_event() -> None:
     assert by_id["T1"].frequency.events == start.dead_layer == start.dead_neurons[2]
 
 
-def planted(theorem: Theorem, change: object) -> Theorem:
+def planted(theorem: Theorem, change: Callable[[Bound], Bound]) -> Theorem:
     """The same theorem with a bound that `change` made wrong."""
 
-    def instances(problem: object) -> object:
-        for instance in theorem.instances(problem):  # type: ignore[arg-type]
-            yield dataclasses.replace(instance, bound=lambda instance=instance: change(instance.bound()))  # type: ignore[operator]
+    def instance(problem: Problem, number: int) -> Instance:
+        true = theorem.instance(problem, number)
+        return dataclasses.replace(true, bound=lambda: change(true.bound()))
 
-    return dataclasses.replace(theorem, instances=instances)  # type: ignore[arg-type]
+    return dataclasses.replace(theorem, instance=instance)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def planted(theorem: Theorem, change: object) -> Theorem:
         pytest.param(lambda bound: ClosedForm(1 - bound.expression + sympy.Rational(1, 2)), id="inequality flipped"),
     ],
 )
-def test_planted_false_bounds_are_refuted(change: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_false_bounds_are_refuted(change: Callable[[Bound], Bound], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(THEOREMS, "T3", planted(THEOREMS["T3"], change))
     many = msgspec.structs.replace(SMALL, initializations=60_000, replicas=1)
     results = run(config(sweep(theorems=("T3",), architectures=("1,2,1",)), simulation=many))

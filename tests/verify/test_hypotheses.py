@@ -124,6 +124,16 @@ def test_decisions(hypothesis: Hypothesis, case: Problem, status: Status) -> Non
         assert "p_1 = 0" in finding.why
 
 
+def test_labels_of_many_denominators_are_decided_and_reported() -> None:
+    """The exact variance of `1/(1 + x^2)` on 600 points has more than 4300 digits, which Python refuses to write."""
+    rows = [(Fraction(k, 599),) for k in range(600)]
+    data = DataSet.from_rows("test", rows, [(1 / (1 + x * x),) for (x,) in rows])
+    case = Problem(Architecture((1, 3, 1)), parse_initialization("pytorch"), data, optimizer("adam"))
+    finding = decide(LabelsVary(), case, None)
+    assert finding.status is HOLDS
+    assert "0.0259" in finding.why
+
+
 def test_every_hypothesis_is_seen_both_ways() -> None:
     seen = {(type(hypothesis), status) for hypothesis, _, status in CASES}
     for kind, _ in HYPOTHESES.values():
@@ -202,7 +212,8 @@ def test_an_unknown_hypothesis_is_an_error_and_not_an_answer() -> None:
 
 def first_that_holds(name: str, case: Problem) -> Instance | None:
     known = dead_probability(case)
-    for instance in THEOREMS[name].instances(case):
+    theorem = THEOREMS[name]
+    for instance in (theorem.instance(case, number) for number in range(theorem.n_instances(case))):
         if combined_status(decide(h, case, known) for h in instance.hypotheses)[0] is HOLDS:
             return instance
     return None
@@ -223,6 +234,19 @@ def first_that_holds(name: str, case: Problem) -> Instance | None:
 )
 def test_theorems_apply_where_math_says(case: Problem, applying: set[str]) -> None:
     assert {name for name in THEOREMS if first_that_holds(name, case) is not None} == applying
+
+
+@pytest.mark.parametrize("labels", [(0, 1) * 4, (0, 1, 2, 3, 4, 5, 6, 7), (5,) * 8, (0, 0, 0, 0, 1, 1, 1, 1)], ids=str)
+def test_along_the_instances_of_t3_statuses_only_improve(labels: tuple[int, ...]) -> None:
+    """What `Theorem` promises, and what a search by bisection relies on: fails, then unknown, then holds."""
+    width = 9
+    case = problem((1, width, 1), inputs=tuple((i,) for i in range(8)), labels=labels)
+    theorem, known = THEOREMS["T3"], dead_probability(case)
+    ranks = [
+        [FAILS, UNKNOWN, HOLDS].index(combined_status(decide(h, case, known) for h in instance.hypotheses)[0])
+        for instance in (theorem.instance(case, number) for number in range(theorem.n_instances(case)))
+    ]
+    assert ranks == sorted(ranks)
 
 
 def test_t3_takes_the_smallest_count_that_costs_something() -> None:

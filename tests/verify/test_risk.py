@@ -308,6 +308,15 @@ def test_statuses(first_width: int, later: tuple[int, ...], data: DataSet, statu
     assert finding.evidence is Evidence.CERTIFIED
 
 
+@pytest.mark.parametrize("later", [(), (3, 3)], ids=str)
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_equal_mean_labels_are_reached_by_every_network(later: tuple[int, ...], inputs: int) -> None:
+    """`V = 0`: the best constant has the risk `nu` (math Lemma 4), so `I(l) > nu` fails, certified, at any width."""
+    rows = [((Fraction(i), Fraction(i * i))[:inputs], (Fraction(4),)) for i in range(6)]
+    for first_width in (0, 1, 2, 5, 9):
+        assert optimal_risk_above_noise(first_width, later, data_of(rows)).status is Status.FAILS, first_width
+
+
 @given(scalar_input_rows(), st.integers(0, 9), st.lists(st.integers(1, 3), max_size=2).map(tuple))
 def test_a_wider_first_layer_never_turns_a_failure_into_success(
     rows: list[tuple[Vector, Vector]], first_width: int, later: tuple[int, ...]

@@ -8,7 +8,9 @@ from theorems.hypotheses import Hypothesis, IndependentInitialization, LabelsVar
 from theorems.problem import Problem
 from theorems.theorem import Event, EventKind, ForcedRisk, Rate
 
-__all__ = ["DEAD_LAYER", "all_signs_nonpositive", "depth_hypotheses", "row_success", "structural_rate"]
+__all__ = ["DEAD_LAYER", "MAX_SIGN_BITS", "all_signs_nonpositive", "depth_hypotheses", "row_success", "structural_rate"]
+
+MAX_SIGN_BITS = 4096
 
 DEAD_LAYER = (Event(EventKind.DEAD_LAYER), ForcedRisk(first_width=None))
 
@@ -20,8 +22,14 @@ def row_success(problem: Problem, layer: int, alive: sympy.Expr | int) -> sympy.
 
 
 def all_signs_nonpositive(problem: Problem, layer: int) -> sympy.Expr:
-    """`(q_b q_w^l_{k-1})^l_k`: all weights and biases of hidden layer `layer >= 2` are `<= 0`."""
+    """`(q_b q_w^l_{k-1})^l_k`: all weights and biases of hidden layer `layer >= 2` are `<= 0`.
+
+    Below `2^-MAX_SIGN_BITS` it is replaced by 0, which is safe: every bound increases with it.
+    """
     widths = problem.architecture.widths
+    weight, _ = problem.layer_laws(layer)
+    if weight.probability_nonpositive <= sympy.Rational(1, 2) and widths[layer - 1] * widths[layer] > MAX_SIGN_BITS:
+        return sympy.Integer(0)
     return row_success(problem, layer, widths[layer - 1]) ** widths[layer]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sympy
 
-from theorems.bounds import P_DEAD, ClosedForm
+from theorems.bounds import P_DEAD, Recursion
 from theorems.catalogue.layers import DEAD_LAYER, all_signs_nonpositive, depth_hypotheses, structural_rate
 from theorems.problem import Problem
 from theorems.theorem import Instance, Theorem
@@ -12,18 +12,25 @@ from theorems.theorem import Instance, Theorem
 __all__ = ["THEOREM", "bound"]
 
 
-def bound(problem: Problem) -> ClosedForm:
-    """`1 - (1 - p_1^{l_1}) prod_{k=2}^{H} (1 - (q_b q_w^{l_{k-1}})^{l_k})`."""
+_SURVIVAL, _SIGNS = sympy.symbols("a e", nonnegative=True)
+
+
+def bound(problem: Problem) -> Recursion:
+    """`1 - (1 - p_1^{l_1}) prod_{k=2}^{H} (1 - (q_b q_w^{l_{k-1}})^{l_k})`, one factor a layer."""
     hidden = problem.architecture.hidden
-    survival = 1 - P_DEAD ** hidden[0]
-    for layer in range(2, len(hidden) + 1):
-        survival *= 1 - all_signs_nonpositive(problem, layer)
-    return ClosedForm(1 - survival)
+    return Recursion(
+        state=(_SURVIVAL,),
+        start=(1 - P_DEAD ** hidden[0],),
+        parameters=(_SIGNS,),
+        step=(_SURVIVAL * (1 - _SIGNS),),
+        layers=tuple((all_signs_nonpositive(problem, layer),) for layer in range(2, len(hidden) + 1)),
+        result=1 - _SURVIVAL,
+    )
 
 
-def _instances(problem: Problem) -> Iterator[Instance]:
+def _instance(problem: Problem, number: int) -> Instance:
     event, forced = DEAD_LAYER
-    yield Instance(depth_hypotheses(), lambda: bound(problem), event, forced)
+    return Instance(depth_hypotheses(), lambda: bound(problem), event, forced)
 
 
 THEOREM = Theorem(
@@ -37,6 +44,6 @@ THEOREM = Theorem(
     proof="theorems/proofs/depth.md#t1",
     not_covered="Initializations that are not independent. The bound is tiny for wide layers; T10 is sharper where it "
     "applies.",
-    instances=_instances,
+    instance=_instance,
     rate=structural_rate,
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from theorems.bounds import ALIVE, P_DEAD, BinomialChain
 from theorems.catalogue.layers import DEAD_LAYER, depth_hypotheses, row_success, structural_rate
 from theorems.problem import Problem
@@ -19,9 +17,9 @@ def bound(problem: Problem) -> BinomialChain:
     return BinomialChain(hidden, P_DEAD, success)
 
 
-def _instances(problem: Problem) -> Iterator[Instance]:
+def _instance(problem: Problem, number: int) -> Instance:
     event, forced = DEAD_LAYER
-    yield Instance(depth_hypotheses(), lambda: bound(problem), event, forced)
+    return Instance(depth_hypotheses(), lambda: bound(problem), event, forced)
 
 
 THEOREM = Theorem(
@@ -34,6 +32,6 @@ THEOREM = Theorem(
     r"S_k \mid S_{k-1} = s \sim \mathrm{Bin}\left(l_k, q_b^{(k)} (q_w^{(k)})^{l_{k-1}-s}\right)",
     proof="theorems/proofs/depth.md#t2",
     not_covered="Initializations that are not independent. Never below T1.",
-    instances=_instances,
+    instance=_instance,
     rate=structural_rate,
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-
 import sympy
 
 from theorems.bounds import P_DEAD, ClosedForm
@@ -23,28 +20,27 @@ __all__ = ["THEOREM", "bound"]
 
 
 def bound(width: int, dead: int) -> ClosedForm:
-    """`P(Bin(l_1, p_1) >= m)`, written through the `m` smallest counts."""
-    fewer = sum(
-        (sympy.binomial(width, i) * P_DEAD**i * (1 - P_DEAD) ** (width - i) for i in range(dead)), sympy.Integer(0)
+    """`P(Bin(l_1, p_1) >= m)`: `1 - (1 - p_1)^l_1` for `m = 1`, in general the beta function `I_{p_1}(m, l_1-m+1)`."""
+    if dead == 1:
+        return ClosedForm(1 - (1 - P_DEAD) ** width)
+    return ClosedForm(sympy.betainc_regularized(dead, width - dead + 1, 0, P_DEAD))
+
+
+def _instance(problem: Problem, number: int) -> Instance:
+    """The theorem with `m = number + 1` dead neurons."""
+    width, dead = problem.architecture.hidden[0], number + 1
+    return Instance(
+        hypotheses=(
+            OneHiddenLayer(),
+            IndependentInitialization(),
+            NeuronCanBeDead(),
+            OptimizerKeepsDead(((Property.FB, None), (Property.S, None))),
+            OptimalRiskAboveNoise(width - dead),
+        ),
+        bound=lambda: bound(width, dead),
+        event=Event(EventKind.DEAD_FIRST_LAYER_NEURONS, dead),
+        forced=ForcedRisk(first_width=width - dead),
     )
-    return ClosedForm(1 - fewer)
-
-
-def _instances(problem: Problem) -> Iterator[Instance]:
-    width = problem.architecture.hidden[0]
-    for dead in range(1, width + 1):
-        yield Instance(
-            hypotheses=(
-                OneHiddenLayer(),
-                IndependentInitialization(),
-                NeuronCanBeDead(),
-                OptimizerKeepsDead(((Property.FB, None), (Property.S, None))),
-                OptimalRiskAboveNoise(width - dead),
-            ),
-            bound=partial(bound, width, dead),
-            event=Event(EventKind.DEAD_FIRST_LAYER_NEURONS, dead),
-            forced=ForcedRisk(first_width=width - dead),
-        )
 
 
 def _rate(problem: Problem) -> Rate | None:
@@ -60,6 +56,7 @@ THEOREM = Theorem(
     formula=r"P\left(\inf_n R(\Theta_n) \ge I_{l_1 - m} > I(l)\right) \ge P(\mathrm{Bin}(l_1, p_1) \ge m)",
     proof="theorems/proofs/width.md#t3",
     not_covered="Deep networks. Once the remaining neurons can interpolate, dead ones cost nothing (saturation).",
-    instances=_instances,
+    instance=_instance,
     rate=_rate,
+    n_instances=lambda problem: problem.architecture.hidden[0],
 )

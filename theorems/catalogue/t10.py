@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 
 import sympy
 
 from theorems.bounds import P_DEAD, Recursion
-from theorems.catalogue.layers import DEAD_LAYER, all_signs_nonpositive
+from theorems.catalogue.layers import DEAD_LAYER, MAX_SIGN_BITS, all_signs_nonpositive
 from theorems.hypotheses import (
     BoundedBiasDensity,
     IndependentInitialization,
@@ -57,7 +56,7 @@ def _layer(problem: Problem, layer: int) -> tuple[sympy.Expr, ...]:
     )
 
 
-def _instances(problem: Problem) -> Iterator[Instance]:
+def _instance(problem: Problem, number: int) -> Instance:
     event, forced = DEAD_LAYER
     hypotheses = (
         IndependentInitialization(),
@@ -65,12 +64,12 @@ def _instances(problem: Problem) -> Iterator[Instance]:
         LabelsVary(),
         OptimizerKeepsDead(((Property.FB, Property.FB),)),
     )
-    yield Instance(hypotheses, lambda: bound(problem), event, forced)
+    return Instance(hypotheses, lambda: bound(problem), event, forced)
 
 
 def _rate(problem: Problem) -> Rate | None:
     hidden = problem.architecture.hidden
-    if len(set(hidden)) > 1 or not problem.initialization.independent:
+    if len(set(hidden)) > 1 or hidden[0] > MAX_SIGN_BITS or not problem.initialization.independent:
         return None
     weight, bias = problem.layer_laws(min(2, len(hidden)))
     contraction = hidden[0] * weight.mean_absolute / 2
@@ -92,6 +91,6 @@ THEOREM = Theorem(
     proof="theorems/proofs/depth.md#t10",
     not_covered="Zero biases (no bias density); laws whose scale grows so fast that layers do not contract: then the "
     "bound falls back to the sign probabilities. Weight decay. Only the oscillation functional is evaluated.",
-    instances=_instances,
+    instance=_instance,
     rate=_rate,
 )

@@ -39,6 +39,8 @@ Values = Mapping[sympy.Symbol, Fraction | Enclosure]
 START_BITS = 64
 CEILING_BITS = 8192
 TOLERANCE = Fraction(1, 2**48)
+RELATIVE_BITS = 30
+FINEST_BITS = 1024
 
 
 class Undecidable(ArithmeticError):
@@ -68,18 +70,36 @@ def evaluate(expression: sympy.Expr, values: Values | None = None, *, tolerance:
     if missing:
         raise TypeError(f"no value for {', '.join(missing)} in {expression}")
     function = _compile(expression, symbols)
-    return _refine(lambda: function(*(_ball(known[symbol]) for symbol in symbols)), tolerance, str(expression))
+    return _refine(
+        lambda: function(*(_ball(known[symbol]) for symbol in symbols)),
+        lambda found: found.width <= tolerance,
+        expression.func.__name__,
+    )
 
 
-def evaluate_bound(bound: Bound, p_dead: Fraction, *, tolerance: Fraction = TOLERANCE) -> Enclosure:
-    """Enclose the value of a bound at an exact `p_dead`; every bound increases with it, so a lower bound is safe."""
+def evaluate_bound(bound: Bound, p_dead: Fraction) -> Enclosure:
+    """Enclose the value of a bound at an exact `p_dead`; every bound increases with it, so a lower bound is safe.
+
+    Rigour:   outward; precise relative to the value and to its complement, both of which can be tiny, down to 2^-1024:
+              ends are rounded outward to multiples of that, so values below it come back as [0, 2^-1024].
+    """
     match bound:
         case ClosedForm(expression):
-            return evaluate(expression, {P_DEAD: p_dead} if expression.has(P_DEAD) else {}, tolerance=tolerance)
+            function = _compile(expression, (P_DEAD,))
+            found = _refine(lambda: function(_ball(p_dead)), _is_fine, "closed form")
         case Recursion():
-            return _refine(lambda: _run_recursion(bound, p_dead), tolerance, "recursion")
+            found = _refine(lambda: _run_recursion(bound, p_dead), _is_fine, "recursion")
         case BinomialChain():
-            return _refine(lambda: _run_chain(bound, p_dead), tolerance, "binomial chain")
+            found = _refine(lambda: _run_chain(bound, p_dead), _is_fine, "binomial chain")
+    return Enclosure(
+        Fraction(math.floor(found.lo * 2**FINEST_BITS), 2**FINEST_BITS),
+        Fraction(math.ceil(found.hi * 2**FINEST_BITS), 2**FINEST_BITS),
+    )
+
+
+def _is_fine(found: Enclosure) -> bool:
+    smaller = min(abs(found.hi), abs(1 - found.lo))
+    return found.width <= max(smaller / 2**RELATIVE_BITS, Fraction(1, 2**FINEST_BITS))
 
 
 def sign_of(expression: sympy.Expr) -> int | None:
@@ -161,7 +181,7 @@ def _finite_enclosure(ball: Ball) -> Enclosure | None:
     return _enclosure(ball) if ball.is_finite() else None
 
 
-def _refine(compute: Callable[[], Ball], tolerance: Fraction, what: str) -> Enclosure:
+def _refine(compute: Callable[[], Ball], good_enough: Callable[[Enclosure], bool], what: str) -> Enclosure:
     """Double the precision until the ball is narrow or stops improving, intersecting nothing: the last one counts."""
     best: Enclosure | None = None
     bits = START_BITS
@@ -169,7 +189,7 @@ def _refine(compute: Callable[[], Ball], tolerance: Fraction, what: str) -> Encl
         with _precision(bits):
             now = _finite_enclosure(compute())
         if now is not None:
-            if now.width <= tolerance or (best is not None and now.width * 2 > best.width):
+            if good_enough(now) or (best is not None and now.width * 2 > best.width):
                 return now
             best = now
         bits *= 2
@@ -230,6 +250,8 @@ def _node(expression: sympy.Expr, index: Mapping[sympy.Symbol, int]) -> Callable
         return _pow_node(expression, children)
     if isinstance(expression, sympy.Max | sympy.Min):
         return _extremum_node(children, largest=isinstance(expression, sympy.Max))
+    if expression.func is sympy.betainc_regularized:
+        return _beta_node(expression, children)
     if expression.func in _FUNCTIONS:
         function = _FUNCTIONS[expression.func]
         return lambda arguments: function(*(child(arguments) for child in children))
@@ -253,6 +275,17 @@ def _pow_node(
     if fixed.is_Rational and fixed.q == 2:
         return lambda arguments: _power(base(arguments).sqrt(), int(fixed.p))
     return lambda arguments: (exponent(arguments) * base(arguments).log()).exp()
+
+
+def _beta_node(
+    expression: sympy.Expr, children: list[Callable[[Sequence[Ball]], Ball]]
+) -> Callable[[Sequence[Ball]], Ball]:
+    """Regularized incomplete beta function from 0, with constant parameters."""
+    a, b, low, _ = expression.args
+    if low != 0 or not (a.is_Integer and b.is_Integer and a > 0 and b > 0):
+        raise TypeError(f"cannot evaluate {expression} rigorously: expected positive whole parameters and lower end 0")
+    upper = children[3]
+    return lambda arguments: upper(arguments).beta_lower(flint.arb(int(a)), flint.arb(int(b)), regularized=1)
 
 
 def _extremum_node(

@@ -56,8 +56,8 @@ def _leading_zeros(value: Fraction) -> int:
     """Number of zeros after the decimal point before the first other digit; 0 for 0 and for numbers from 0.1 on."""
     if value == 0 or value >= Fraction(1, 10):
         return 0
-    count = len(str(value.denominator)) - len(str(value.numerator)) - 1
-    count = max(count, 0)
+    bits = value.denominator.bit_length() - value.numerator.bit_length() - 1
+    count = max(int(bits * 0.30102) - 1, 0)  # a safe start: log10(2) is a little more
     while value * 10 ** (count + 1) < 1:
         count += 1
     return count

@@ -84,7 +84,8 @@ class Series:
     @property
     def theorems(self) -> str:
         """The theorems whose bounds are drawn."""
-        return ", ".join(dict.fromkeys(point.theorem for point in self.points if point.bound is not None))
+        names = dict.fromkeys(_short(point.theorem, 8) for point in self.points if point.bound is not None)
+        return ", ".join(names)
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,13 @@ def _draw(axis: str, panels: list[Series]) -> Drawn:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the reader's fonts are used, not these
         figure = _figure(axis, panels)
         svg, pdf = io.BytesIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        figure.savefig(
+            svg, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
         figure.savefig(pdf, format="pdf", transparent=True, metadata={"CreationDate": None, "Title": title})
     drawing = _name(svg.getvalue().decode(), axis, title, description)
     alone = '<?xml version="1.0" encoding="utf-8"?>\n' + drawing
-    inline = drawing.replace(INK, "currentColor").replace(INK.lower(), "currentColor")
+    inline = drawing.replace(INK, "currentColor").replace(SEEN.lower(), "var(--seen)")
     return Drawn(axis, title, description, alone, inline, pdf.getvalue())
 
 
@@ -229,7 +232,9 @@ def _scale(axes: Any, smallest: float, places: list[int]) -> None:
     axes.set_yticks([], minor=True)
     room = (places[-1] - places[0]) * 0.06 or 0.5
     axes.set_xlim(places[0] - room, places[-1] + room)
-    apart = [x for x, before in zip(places, [None, *places], strict=False) if before is None or x - before >= room * 0.6]
+    apart = [
+        x for x, before in zip(places, [None, *places], strict=False) if before is None or x - before >= room * 0.6
+    ]
     axes.set_xticks(apart, [str(x) for x in apart])
 
 
@@ -243,7 +248,8 @@ def _smallest(panels: list[Series]) -> float:
 
 
 def _panel(axes: Any, panel: Series) -> None:
-    title = axes.set_title(f"{panel.row} · {panel.column}" + (f" · {panel.theorems}" * bool(panel.theorems)), loc="left")
+    named = _short(f"{_short(panel.row, 28)} · {_short(panel.column, 18)}", 46)
+    title = axes.set_title(f"{named} · {panel.theorems}" if panel.theorems else named, loc="left")
     title.set_parse_math(False)
     axes.grid(True)
     axes.set_axisbelow(True)
@@ -257,14 +263,21 @@ def _panel(axes: Any, panel: Series) -> None:
             _seen(axes, point, point.seen)
 
 
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def _band(axes: Any, points: Sequence[Point]) -> None:
-    """Range of the risk event over the optimizers; where all runs show it, the edge is drawn at half a run."""
+    """Range of the risk event over the optimizers; an edge where all runs show it is a triangle at half a run."""
     xs = [point.x for point in points]
     below = [float(max(1 - point.low, point.least)) for point in points]
     above = [float(max(1 - point.high, point.least)) for point in points]
     axes.fill_between(xs, below, above, color=RISK, alpha=0.3, linewidth=0, zorder=1)
-    for edge in (below, above):
-        axes.plot(xs, edge, color=RISK, linewidth=0.8, marker=".", markersize=3, zorder=2)
+    for point, low, high in zip(points, below, above, strict=True):
+        axes.plot([point.x, point.x], [low, high], color=RISK, linewidth=2, solid_capstyle="butt", zorder=2)
+        for edge, frequency in ((low, point.low), (high, point.high)):
+            marker = "^" if frequency == 1 else "_"
+            axes.plot([point.x], [edge], color=RISK, marker=marker, markersize=4.5, linewidth=0, zorder=2)
 
 
 def _seen(axes: Any, point: Point, seen: Fraction) -> None:
@@ -298,7 +311,7 @@ def _seen(axes: Any, point: Point, seen: Fraction) -> None:
 def _legend() -> list[Any]:
     return [
         Line2D([], [], color=INK, linewidth=1.4, marker="o", markersize=3.2, label="proved lower bound"),
-        Patch(facecolor=RISK, alpha=0.4, label="risk stayed high in training (optimizers)"),
+        Patch(facecolor=RISK, alpha=0.4, label="risk stayed high in training, by optimizer"),
         Line2D([], [], color=SEEN, linewidth=0, marker="D", markersize=3, label="dead at initialization, with limits"),
         Line2D([], [], color=SEEN, linewidth=0, marker="$↑$", markersize=7, label="all networks: at or above the mark"),
     ]
@@ -315,8 +328,7 @@ def _name(svg: str, axis: str, title: str, description: str) -> str:
         body = re.sub(pattern, rf"\g<1>{axis}-", body)
     names = f'role="img" aria-labelledby="{axis}-title {axis}-description"'
     told = (
-        f'<title id="{axis}-title">{escape(title)}</title>\n '
-        f'<desc id="{axis}-description">{escape(description)}</desc>'
+        f'<title id="{axis}-title">{escape(title)}</title>\n <desc id="{axis}-description">{escape(description)}</desc>'
     )
     return re.sub(r"<svg ([^>]*)>", lambda head: f"<svg {names} {head[1]}>\n {told}", body, count=1)
 

@@ -24,13 +24,14 @@ from verify.results import Results
 
 __all__ = ["escape_markdown", "markdown_report"]
 
-SPECIAL = re.compile(r"[&<>|`\\\[\]{}()!#~\"'$@:]")
+ENTITIES = re.compile(r"[&<>|`\\]|:(?=//)")
+MARKUP = re.compile(r"[*_~$\[\]]")
 
 
 def escape_markdown(text: str) -> str:
-    """Make any text harmless in a Markdown table cell: no markup, no HTML, no new cell, no new line."""
-    plain = SPECIAL.sub(lambda found: f"&#{ord(found[0])};", clean(text))
-    return re.sub(r"([*_])", r"\\\1", plain)
+    """Make any text harmless, in a table cell too: no markup, no HTML, no link, no new cell, no new line."""
+    plain = ENTITIES.sub(lambda found: f"&#{ord(found[0])};", clean(text))
+    return MARKUP.sub(r"\\\g<0>", plain)
 
 
 def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
@@ -39,8 +40,8 @@ def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
     counts = verdict_counts(results)
     parts = [
         f"# {escape_markdown(results.title)}",
-        f"**{_sentence(summary(results))}**",
-        _sentence(networks_sentence(results)),
+        f"**{escape_markdown(summary(results))}**",
+        escape_markdown(networks_sentence(results)),
         SOURCE,
         "## Verdicts",
         _table(
@@ -51,9 +52,9 @@ def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
             ]
             + [["all", "", *(str(counts[verdict]) for verdict in Verdict)]],
         ),
-        "\n".join(f"- **{c.claim}**: {_sentence(c.text)}" for c in claim_counts(results)),
+        "\n".join(f"- **{c.claim}**: {escape_markdown(c.text)}" for c in claim_counts(results)),
         "\n".join(f"- {verdict.value}: {verdict.meaning}" for verdict in Verdict),
-        _sentence(level_sentence(results)),
+        escape_markdown(level_sentence(results)),
     ]
     found = refutations(results)
     if found:
@@ -74,7 +75,7 @@ def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
                 [
                     [
                         *(row.data, row.initialization, row.architecture, row.claims, row.theorem, row.bound_text()),
-                        *(row.seen_text, row.limits_text(), row.verdict.value, row.split.text(), row.frozen_text),
+                        *(row.seen_text, row.limits_text, row.verdict.value, row.split.text(), row.frozen_text),
                         row.optimizers_text,
                     ]
                     for row in rows
@@ -91,13 +92,7 @@ def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _sentence(text: str) -> str:
-    """A sentence of ours that may quote names: markup characters are made harmless, ordinary punctuation stays."""
-    plain = re.sub(r"[&<>|`\\\[\]!#~$@]", lambda found: f"&#{ord(found[0])};", clean(text))
-    return re.sub(r"([*_])", r"\\\1", plain)
-
-
 def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    lines += ["| " + " | ".join(_sentence(cell) for cell in row) + " |" for row in body]
+    lines += ["| " + " | ".join(escape_markdown(cell) for cell in row) + " |" for row in body]
     return "\n".join(lines)

@@ -5,8 +5,9 @@ Terminal, Markdown and HTML print the same strings. Lower bounds and lower limit
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -40,6 +41,7 @@ __all__ = [
     "level_sentence",
     "lower",
     "make_rows",
+    "narrow",
     "networks_sentence",
     "pool",
     "refutations",
@@ -68,17 +70,19 @@ def clean(text: str) -> str:
 
 def lower(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
     """Write a lower bound, rounded down: "0.9994", "1 - 4.7e-10", "1.2e-30"."""
-    text = at_least(value, digits)
-    if len(text) <= longest or not 0 < value < 1:
-        return text
+    for fewer in range(digits, 1, -1):
+        text = at_least(value, fewer)
+        if len(text) <= longest or not 0 < value < 1:
+            return text
     return _power(value, up=False) if value < Fraction(1, 2) else f"1 - {_power(1 - value, up=True)}"
 
 
 def upper(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
     """Write an upper bound, rounded up."""
-    text = at_most(value, digits)
-    if len(text) <= longest or not 0 < value < 1:
-        return text
+    for fewer in range(digits, 1, -1):
+        text = at_most(value, fewer)
+        if len(text) <= longest or not 0 < value < 1:
+            return text
     return _power(value, up=True) if value < Fraction(1, 2) else f"1 - {_power(1 - value, up=False)}"
 
 
@@ -93,9 +97,16 @@ def _power(value: Fraction, *, up: bool) -> str:
     return f"{mantissa // 10}.{mantissa % 10}e{exponent}"
 
 
-def bracket(lo: str, hi: str, digits: int = 4) -> str:
+def narrow(lo: str, hi: str, digits: int) -> str:
+    """Write limits with a fixed number of decimals, rounded outward: "[0.997, 1]"."""
+    unit = 10**digits
+    ends = Fraction(math.floor(exact(lo) * unit), unit), Fraction(math.ceil(exact(hi) * unit), unit)
+    return f"[{', '.join(str(end) if end.denominator == 1 else f'{float(end):.{digits}f}' for end in ends)}]"
+
+
+def bracket(lo: str, hi: str) -> str:
     """Write limits "p/q", "p/q" as "[down, up]"."""
-    return f"[{lower(exact(lo), digits)}, {upper(exact(hi), digits)}]"
+    return f"[{lower(exact(lo))}, {upper(exact(hi))}]"
 
 
 def verdict_of(judgement: JudgementResult) -> Verdict:
@@ -212,6 +223,19 @@ class Row:
         return NOTHING if self.bound is None else lower(exact(self.bound.lo), digits, longest)
 
     @property
+    def bound_order(self) -> float:
+        """A number that grows with the bound, also where floats near 1 no longer tell: minus the logarithm of 1 - B."""
+        if self.bound is None:
+            return -1
+        gap = 1 - exact(self.bound.lo)
+        return 1e9 if gap == 0 else math.log(gap.denominator) - math.log(gap.numerator)
+
+    @property
+    def seen_order(self) -> float:
+        """The share of networks with the event."""
+        return -1 if self.frequency is None else self.frequency.events / max(self.frequency.trials, 1)
+
+    @property
     def seen_text(self) -> str:
         """Events / trials; lost replicas are added, if any."""
         if self.frequency is None:
@@ -219,9 +243,10 @@ class Row:
         lost = f" (+{self.frequency.lost} lost)" if self.frequency.lost else ""
         return f"{self.frequency.events}/{self.frequency.trials}{lost}"
 
-    def limits_text(self, digits: int = 4) -> str:
+    @property
+    def limits_text(self) -> str:
         """Confidence limits, rounded outward."""
-        return NOTHING if self.frequency is None else bracket(self.frequency.lo, self.frequency.hi, digits)
+        return NOTHING if self.frequency is None else bracket(self.frequency.lo, self.frequency.hi)
 
     @property
     def split(self) -> Split:
@@ -323,9 +348,14 @@ def claim_counts(results: Results) -> list[ClaimCount]:
         PERSISTENCE: "What is dead with a margin at initialization has the same bits after training."
     }
     return [
-        ClaimCount(clean(claim), clean(texts[claim]), tuple(used[claim]), {v: counted[claim][v] for v in Verdict})
+        ClaimCount(clean(claim), clean(texts[claim]), _in_order(used[claim]), {v: counted[claim][v] for v in Verdict})
         for claim in counted
     ]
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """T2 before T10."""
+    return tuple(sorted(names, key=lambda name: (len(name), name)))
 
 
 # --- sentences ----------------------------------------------------------------------------------------------------
@@ -348,9 +378,11 @@ def summary(results: Results) -> str:
     if not total:
         return "Nothing was compared."
     if results.refuted:
-        first = f"{results.refuted:,} of {total:,} verdicts on {_many(cases, 'case')} refuted."
-    else:
-        first = f"Nothing refuted in {total:,} verdicts on {_many(cases, 'case')}."
+        return (
+            f"{results.refuted:,} refuted of {total:,} verdicts on {_many(cases, 'case')}. Either there is a bug, or a "
+            "hypothesis is false, or this is the rare error that the level allows."
+        )
+    first = f"Nothing refuted in {total:,} verdicts on {_many(cases, 'case')}."
     row = strongest(make_rows(results))
     if row is None or row.bound is None:
         return f"{first} No theorem gave a bound that could be compared."
@@ -358,10 +390,12 @@ def summary(results: Results) -> str:
     shape = f"one hidden layer of {_many(hidden[0], 'neuron')}" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
     seen = ""
     if row.frequency is not None:
-        seen = f"; of {row.frequency.trials:,} networks drawn, {row.frequency.events:,} had {clean(row.frequency.event)}"
+        seen = (
+            f"; of {row.frequency.trials:,} networks drawn, {row.frequency.events:,} had {clean(row.frequency.event)}"
+        )
     return (
         f"{first} With {shape} and {row.initialization} initialization, training on {row.data} misses every global "
-        f"minimizer with probability at least {row.bound_text()} ({row.theorem}){seen}."
+        f"minimizer with probability at least {row.bound_text(2, 24)} ({row.theorem}){seen}."
     )
 
 
@@ -374,7 +408,8 @@ def networks_sentence(results: Results) -> str:
     share = Split((fitted, trained - fitted)).percents[0]
     return (
         f"Missing every global minimizer does not mean failing to learn: {fitted:,} of {trained:,} trained networks "
-        f"(about {share} %) still brought the risk to the reachable level U within {results.settings.get('steps')} steps."
+        f"(about {share} %) brought the risk down to U, {results.settings.get('reach')} of the way from the best "
+        f"constant to a known network, within {results.settings.get('steps')} steps."
     )
 
 
@@ -386,9 +421,10 @@ def level_sentence(results: Results) -> str:
         return "The level of the audit is not recorded."
     kinds = sorted({t.frequency.interval for case in results.cases for t in case.theorems if t.frequency is not None})
     return (
-        f"All {_many(count, 'confidence interval')} ({clean(', '.join(kinds)) or 'none'}) hold together with probability "
-        f"at least {at_least(1 - exact(alpha), 2)}: the level alpha = {clean(alpha)} was split among them before the first "
-        "network was drawn. Verdicts of several optimizers share the interval of their common initial networks."
+        f"All {_many(count, 'confidence interval')} ({clean(', '.join(kinds)) or 'none'}) hold together with "
+        f"probability at least {at_least(1 - exact(alpha), 2)}: the level alpha = {clean(alpha)} was split among them "
+        "before the first network was drawn. Verdicts of several optimizers share the interval of their common initial "
+        "networks."
     )
 
 

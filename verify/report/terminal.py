@@ -11,12 +11,14 @@ from rich.text import Text
 
 from verify.inference import Verdict
 from verify.report.rows import (
+    NOTHING,
     Row,
     claim_counts,
     clean,
     conclusion,
     level_sentence,
     make_rows,
+    narrow,
     refutations,
     summary,
     verdict_counts,
@@ -38,10 +40,10 @@ COLUMNS: tuple[tuple[str, int, JustifyMethod], ...] = (
     ("network", 9, "left"),
     ("thm", 4, "left"),
     ("proved ≥", 9, "right"),
-    ("", 6, "right"),  # seen, of how many
+    ("", 7, "right"),  # seen, of how many
     ("limits", 14, "left"),
     ("verdict", 14, "left"),
-    ("after training", 14, "left"),
+    ("after\ntraining, %", 13, "left"),
     ("opt", 3, "right"),
 )
 SHOWN_REFUTATIONS = 20
@@ -58,7 +60,7 @@ def terminal_report(results: Results) -> RenderableType:
             Text(
                 "proved: certified lower bound of the probability that training misses every global minimizer, rounded "
                 "down. seen: networks with the event behind it at initialization, and confidence limits. after "
-                "training, in % of the trained networks: dead at initialization / died later / alive, risk not "
+                "training: dead at initialization / died later / alive, risk not "
                 "reached / risk reached (/ undecided). opt: number of optimizers. frozen: networks whose dead neurons "
                 "kept the same bits in training.",
                 style="dim",
@@ -79,7 +81,7 @@ def _sweep(name: str, rows: list[Row]) -> list[RenderableType]:
     trials = {row.frequency.trials for row in rows if row.frequency is not None}
     common = trials.pop() if len(trials) == 1 else None
     claims = " ".join(sorted({claim for row in rows for claim in row.claims.split()}))
-    header = _table(header=True, seen="seen" if common is None else f"seen of {common}")
+    header = _table(header=True, seen="seen" if common is None else f"seen of\n{common}")
     parts: list[RenderableType] = [Text.assemble((f"Sweep {name}", "bold"), f"  {claims}"), header]
     for (data, initialization), group in groupby(rows, key=lambda row: (row.data, row.initialization)):
         listed = list(group)
@@ -111,18 +113,22 @@ def _add(table: Table, row: Row, common: int | None) -> None:
     table.add_row(
         Text(row.architecture),
         Text(row.theorem),
-        Text(row.bound_text(3, 9)),
+        Text(row.bound_text(3, 9).replace(" ", "")),
         Text(seen),
-        Text(row.limits_text(3)),
+        Text(_limits(row)),
         Text(row.verdict.value, style=STYLES[row.verdict]),
         Text(row.split.text("/")),
         Text(row.optimizers_text.replace(" of ", "/")),
     )
 
 
+def _limits(row: Row) -> str:
+    return NOTHING if row.frequency is None else narrow(row.frequency.lo, row.frequency.hi, 3)
+
+
 def _claims(results: Results) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, title_justify="left")
-    table.add_column("verdicts on", overflow="fold")
+    table.add_column("claim", overflow="fold")
     table.add_column("theorems", overflow="fold")
     for verdict in Verdict:
         table.add_column(verdict.value.replace(" ", "\n"), justify="right", overflow="fold")
@@ -140,7 +146,10 @@ def _count(item: tuple[Verdict, int]) -> Text:
 def _refutations(results: Results) -> list[RenderableType]:
     found = refutations(results)
     parts: list[RenderableType] = [
-        Padding(Text.assemble((entry.subject, "bold red"), f"  {clean(entry.case.id)}: {clean(entry.judgement.why)}"), (0, 0, 0, 2))
+        Padding(
+            Text.assemble((entry.subject, "bold red"), f"  {clean(entry.case.id)}: {clean(entry.judgement.why)}"),
+            (0, 0, 0, 2),
+        )
         for entry in found[:SHOWN_REFUTATIONS]
     ]
     if len(found) > SHOWN_REFUTATIONS:

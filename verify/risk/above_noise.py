@@ -64,7 +64,6 @@ def optimal_risk_above_noise(first_width: int, later_hidden: tuple[int, ...], da
     Source:   math Lemma 7 a, b.
     Rigour:   exact; UNKNOWN where neither part decides (scalar inputs in between, inputs of several coordinates).
     """
-    hidden = (first_width, *later_hidden)
     if first_width == 0:
         status = Status.HOLDS if data.variance > 0 else Status.FAILS
         comparison = ">" if data.variance > 0 else "="
@@ -75,14 +74,15 @@ def optimal_risk_above_noise(first_width: int, later_hidden: tuple[int, ...], da
     if data.input_dim > 1:
         why = f"no certified method yet for {data.input_dim} input coordinates (Lemma 7a and 7b do not decide)"
         return Finding(ID, Status.UNKNOWN, Evidence.CERTIFIED, why)
-    runs, pieces = affine_runs(data), linear_pieces(hidden)
+    runs, pieces = affine_runs(data), linear_pieces((first_width, *later_hidden))
+    told = f"the data have {runs} exactly affine runs"
+    shape = f"{first_width} first-layer neurons" + (
+        f" and {len(later_hidden)} more hidden layers" if later_hidden else ""
+    )
     if runs > pieces:
-        return _finding(
-            Status.HOLDS,
-            f"the data have {runs} exactly affine runs, more than the {pieces} linear pieces of hidden widths {hidden}",
-        )
-    why = f"the data have {runs} exactly affine runs, and hidden widths {hidden} allow up to {pieces} linear pieces"
-    return Finding(ID, Status.UNKNOWN, Evidence.CERTIFIED, why)
+        return _finding(Status.HOLDS, f"{told}, and {shape} allow only {pieces} linear pieces")
+    allowed = str(pieces) if pieces < 10**9 else "more than 10^9"
+    return Finding(ID, Status.UNKNOWN, Evidence.CERTIFIED, f"{told}, and {shape} allow up to {allowed} linear pieces")
 
 
 def _finding(status: Status, why: str) -> Finding:

@@ -20,6 +20,7 @@ from theorems.setting import Architecture, DataSet
 __all__ = ["Witness", "best_witness"]
 
 Array = npt.NDArray[np.float64]
+MAX_KNOTS = 64  # more would only make the witness's exact risk slower to evaluate
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _choose_knots(data: DataSet, positions: list[Fraction], candidates: list[Fra
     tried = [candidates[i] for i in places]
     hinges = np.maximum(s[:, None] - np.array([float(t) for t in tried])[None, :], 0.0) * root[:, None]
     chosen = [0]
-    while len(chosen) < min(neurons, len(tried)):
+    while len(chosen) < min(neurons, len(tried), MAX_KNOTS):
         basis = np.linalg.qr(np.column_stack([root, hinges[:, chosen]]))[0]
         target = y * root[:, None]
         residual = target - basis @ (basis.T @ target)
