@@ -227,7 +227,7 @@ SCHEMES: dict[str, Scheme] = {
     "orthogonal": (None, _zero, "orthogonal weight matrices (not independent), zero biases"),
 }
 
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:/[0-9]+)?"
+_NUMBER = r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:/[0-9]{1,40})?"
 _LAW = re.compile(rf"(zero|normal|uniform)(?:\(\s*({_NUMBER})\s*\))?")
 _PAIR = re.compile(rf"(normal|uniform)\(\s*({_NUMBER})\s*(?:,\s*({_NUMBER})\s*)?\)")
 

@@ -220,10 +220,11 @@ def _adamax(allowed: frozenset[str]) -> Transition:
 
 
 def _nadam(allowed: frozenset[str]) -> Transition:
-    m_next, v_next, c_1, c_2 = _moments(allowed)
+    m_next, v_next, _, c_2 = _moments(allowed)
     mu, mu_next = sympy.symbols("mu mu_next", real=True)
     # mu_t = beta1 (1 - 0.96^(t momentum_decay)/2) lies in [0, beta1], so products of them stay below 1
-    c_1, c_next = _correction("c_1", SCHEDULE, allowed) * c_1, _correction("c_1_next", SCHEDULE, allowed)
+    below_one = frozenset({BETA1.text}) if {BETA1.text, SCHEDULE.text} <= allowed else frozenset()
+    c_1, c_next = _correction("c_1", BETA1, below_one), _correction("c_1_next", BETA1, below_one)
     look_ahead = (1 - mu) * GRADIENT * c_next + mu_next * m_next * c_1  # over the common denominator c_1 c_1_next
     return Transition(
         {_M: sympy.Integer(0), _V: sympy.Integer(0)},

@@ -26,7 +26,7 @@ from verify.simulation.draw import Layer, Parameters, _quantile, draw_parameters
 from verify.simulation.streams import Purpose, stream_key, uniforms
 
 Floats = npt.NDArray[np.float64]
-BUDGET = 1e-10  # a check; fewer than 1000 checks
+BUDGET = 5e-11  # a check; fewer than 2000 checks
 ARCHITECTURE = Architecture((3, 8, 5, 2))  # fan-in and fan-out differ in every layer
 FANS = list(zip(ARCHITECTURE.widths, ARCHITECTURE.widths[1:], strict=False))
 REPLICAS = np.arange(5000)
@@ -147,7 +147,7 @@ def test_the_sample_check_catches_a_wrong_law(drawn: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [lambda x: x + 0.02, lambda x: 1.05 * x, np.abs, lambda x: np.where(x > 0, x, 0.9 * x)]
+    "broken", [lambda x: x + 0.05 * x.std(), lambda x: 1.05 * x, np.abs, lambda x: np.where(x > 0, x, 0.9 * x)]
 )
 @pytest.mark.parametrize("text", ["pytorch", "standard_normal", "flax"])
 def test_the_sample_check_catches_small_changes(text: str, broken: Callable[[Floats], Floats]) -> None:
@@ -213,7 +213,7 @@ def test_quantiles_at_the_ends_and_next_to_the_middle(law: Law) -> None:
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
 def test_quantiles_invert_the_distribution(law: Law) -> None:
-    """To 1e-14: `math.erf` and the sums with 1 are good to a few units of 2^-53, the slopes are at most 1."""
+    """To 1e-14: `math.erf` and the sums with 1 are good to a few units of 2^-53, the slopes are at most 2."""
     u = np.concatenate([np.linspace(0.001, 0.999, 997), [2.0**-53, 2.0**-30, 1 - 2.0**-30, 1 - 2.0**-53]])
     assert np.abs(distribution(law, _quantile(law, u)) - u).max() <= 1e-14
 
@@ -320,7 +320,7 @@ def test_orthogonal_weights_are_orthogonal(dtype: str, tolerance: float) -> None
             assert (layer.bias.view(np.int64) == 0).all()
 
 
-def check_haar(squares: Callable[[int, npt.NDArray[np.int64]], Floats]) -> None:
+def check_haar(weights_of: Callable[[int, npt.NDArray[np.int64]], Floats]) -> None:
     """Haar: every entry's law is symmetric, its square has mean 1/n; the determinant's sign is fair.
 
     For n = 2 the first column is uniform on the circle, so its angle has a known law; entries are within [-1, 1].
@@ -328,25 +328,25 @@ def check_haar(squares: Callable[[int, npt.NDArray[np.int64]], Floats]) -> None:
     replicas = np.arange(20_000)
     n_replicas = len(replicas)
     for size in (1, 2, 3):
-        w = squares(size, replicas)
+        w = weights_of(size, replicas)
         for positive in (*(w > 0).reshape(n_replicas, -1).sum(axis=0), (np.linalg.det(w) > 0).sum()):
             tail = min(binom.cdf(positive, n_replicas, 0.5), binom.sf(positive - 1, n_replicas, 0.5))
             assert tail >= BUDGET / 2
         reach = math.sqrt(math.log(2 / BUDGET) / (2 * n_replicas))
         assert (np.abs(np.square(w).mean(axis=0) - 1 / size) <= reach).all()
     for column in (0, 1):
-        angle = np.sort(np.arctan2(squares(2, replicas)[:, 0, column], squares(2, replicas)[:, 1, column]))
+        angle = np.sort(np.arctan2(weights_of(2, replicas)[:, 0, column], weights_of(2, replicas)[:, 1, column]))
         rank = np.arange(1, n_replicas + 1) / n_replicas
         assert np.abs(rank - (angle / math.pi + 1) / 2).max() <= reach + 1 / n_replicas
 
 
-def orthogonal_squares(size: int, replicas: npt.NDArray[np.int64]) -> Floats:
+def orthogonal_weights(size: int, replicas: npt.NDArray[np.int64]) -> Floats:
     widths = Architecture((size, size, 1))
     return draw_parameters(Initialization("orthogonal"), widths, KEY, replicas, "float64")[0].weight
 
 
 def test_orthogonal_weights_are_haar_distributed() -> None:
-    check_haar(orthogonal_squares)
+    check_haar(orthogonal_weights)
 
 
 def test_the_haar_check_catches_missing_signs() -> None:
@@ -358,7 +358,7 @@ def test_the_haar_check_catches_missing_signs() -> None:
         return q
 
     def rotations(size: int, replicas: npt.NDArray[np.int64]) -> Floats:
-        w = orthogonal_squares(size, replicas)
+        w = orthogonal_weights(size, replicas)
         return w * np.linalg.det(w)[:, None, None] if size % 2 else w
 
     for broken in (unsigned, rotations):

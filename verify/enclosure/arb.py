@@ -60,8 +60,8 @@ def _precision(bits: int) -> Iterator[None]:
 def evaluate(expression: sympy.Expr, values: Values | None = None, *, tolerance: Fraction = TOLERANCE) -> Enclosure:
     """Enclose the value of a real expression; `values` gives its free symbols, exact or enclosed.
 
-    Rigour:   outward; precision is doubled until the width is at most `tolerance`, or no longer improves because the
-              given enclosures are wide.
+    Rigour:   outward; precision is doubled until the width is at most `tolerance`, or no longer improves because
+              the given enclosures are wide.
     Fails:    Undecidable if no finite enclosure exists up to 8192 bits; TypeError for floats and unknown functions.
     """
     known = dict(values or {})
@@ -74,6 +74,7 @@ def evaluate(expression: sympy.Expr, values: Values | None = None, *, tolerance:
         lambda: function(*(_ball(known[symbol]) for symbol in symbols)),
         lambda found: found.width <= tolerance,
         expression.func.__name__,
+        exact=not any(isinstance(value, Enclosure) and value.width > 0 for value in known.values()),
     )
 
 
@@ -86,11 +87,11 @@ def evaluate_bound(bound: Bound, p_dead: Fraction) -> Enclosure:
     match bound:
         case ClosedForm(expression):
             function = _compile(expression, (P_DEAD,))
-            found = _refine(lambda: function(_ball(p_dead)), _is_fine, "closed form")
+            found = _refine(lambda: function(_ball(p_dead)), _is_fine, "closed form", exact=True)
         case Recursion():
-            found = _refine(lambda: _run_recursion(bound, p_dead), _is_fine, "recursion")
+            found = _refine(lambda: _run_recursion(bound, p_dead), _is_fine, "recursion", exact=True)
         case BinomialChain():
-            found = _refine(lambda: _run_chain(bound, p_dead), _is_fine, "binomial chain")
+            found = _refine(lambda: _run_chain(bound, p_dead), _is_fine, "binomial chain", exact=True)
     return Enclosure(
         Fraction(math.floor(found.lo * 2**FINEST_BITS), 2**FINEST_BITS),
         Fraction(math.ceil(found.hi * 2**FINEST_BITS), 2**FINEST_BITS),
@@ -99,7 +100,8 @@ def evaluate_bound(bound: Bound, p_dead: Fraction) -> Enclosure:
 
 def _is_fine(found: Enclosure) -> bool:
     smaller = min(abs(found.hi), abs(1 - found.lo))
-    return found.width <= max(smaller / 2**RELATIVE_BITS, Fraction(1, 2**FINEST_BITS))
+    fine_enough: bool = found.width <= max(smaller / 2**RELATIVE_BITS, Fraction(1, 2**FINEST_BITS))
+    return fine_enough
 
 
 def sign_of(expression: sympy.Expr) -> int | None:
@@ -181,15 +183,20 @@ def _finite_enclosure(ball: Ball) -> Enclosure | None:
     return _enclosure(ball) if ball.is_finite() else None
 
 
-def _refine(compute: Callable[[], Ball], good_enough: Callable[[Enclosure], bool], what: str) -> Enclosure:
-    """Double the precision until the ball is narrow or stops improving, intersecting nothing: the last one counts."""
+def _refine(
+    compute: Callable[[], Ball], good_enough: Callable[[Enclosure], bool], what: str, *, exact: bool
+) -> Enclosure:
+    """Double the precision until the ball is narrow; the last one counts.
+
+    With inexact arguments a ball stops improving at some width, and so does this; exact ones go on to the ceiling.
+    """
     best: Enclosure | None = None
     bits = START_BITS
     while bits <= CEILING_BITS:
         with _precision(bits):
             now = _finite_enclosure(compute())
         if now is not None:
-            if good_enough(now) or (best is not None and now.width * 2 > best.width):
+            if good_enough(now) or (not exact and best is not None and now.width * 2 > best.width):
                 return now
             best = now
         bits *= 2

@@ -95,6 +95,7 @@ class Drawn:
     axis: str
     title: str
     description: str
+    columns: int
     svg: str
     inline: str
     pdf: bytes
@@ -196,13 +197,14 @@ def _draw(axis: str, panels: list[Series]) -> Drawn:
     drawing = _name(svg.getvalue().decode(), axis, title, description)
     alone = '<?xml version="1.0" encoding="utf-8"?>\n' + drawing
     inline = drawing.replace(INK, "currentColor").replace(SEEN.lower(), "var(--seen)")
-    return Drawn(axis, title, description, alone, inline, pdf.getvalue())
+    columns = len({panel.column for panel in panels})
+    return Drawn(axis, title, description, columns, alone, inline, pdf.getvalue())
 
 
 def _figure(axis: str, panels: list[Series]) -> Figure:
     rows = list(dict.fromkeys(panel.row for panel in panels))
     columns = list(dict.fromkeys(panel.column for panel in panels))
-    size = (max(PANEL[0] * len(columns), 4.4) + 0.3, PANEL[1] * len(rows) + 0.9)
+    size = (max(PANEL[0] * len(columns), 5.2) + 0.3, max(PANEL[1] * len(rows), 2.3) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     grid: Any = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     smallest = _smallest(panels)

@@ -64,10 +64,10 @@ def optimal_risk_above_noise(first_width: int, later_hidden: tuple[int, ...], da
     Source:   math Lemma 7 a, b.
     Rigour:   exact; UNKNOWN where neither part decides (scalar inputs in between, inputs of several coordinates).
     """
+    if data.variance == 0:
+        return _finding(Status.FAILS, "all mean labels are equal (V = 0), so constants reach the noise floor")
     if first_width == 0:
-        status = Status.HOLDS if data.variance > 0 else Status.FAILS
-        comparison = ">" if data.variance > 0 else "="
-        return _finding(status, f"without first-layer neurons the output is constant, and V {comparison} 0")
+        return _finding(Status.HOLDS, "without first-layer neurons the output is constant, and V > 0")
     if interpolates(first_width, later_hidden, data):
         why = f"{first_width} first-layer neurons interpolate the {data.n_inputs} distinct inputs: I(l') = nu"
         return _finding(Status.FAILS, why)

@@ -53,31 +53,96 @@ def _search(data: DataSet, neurons: int) -> Witness:
     candidates = sorted(set(positions))[:-1]
     if not candidates:
         return constant
-    found = _fit(data, direction, positions, _choose_knots(data, positions, candidates, neurons))
+    fit = _Fit.of(data, positions)
+    found = fit.witness(data, direction, _choose_knots(fit, candidates, neurons))
     return found if found.risk < constant.risk else constant
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The regression problem in floats, scaled exactly to [0, 1] first so that no float can overflow.
+
+    places (K,): scaled positions; labels (K, l_L): scaled labels; root (K,): roots of the weights.
+    """
+
+    positions: tuple[Fraction, ...]
+    places: Array
+    labels: Array
+    root: Array
+    low: Fraction
+    span: Fraction
+    label_ranges: tuple[tuple[Fraction, Fraction], ...]
+
+    @classmethod
+    def of(cls, data: DataSet, positions: list[Fraction]) -> _Fit:
+        """Scale positions and labels."""
+        low, span = min(positions), max(positions) - min(positions)
+        ranges = tuple((min(column), max(column) - min(column)) for column in zip(*data.means, strict=True))
+        return cls(
+            positions=tuple(positions),
+            places=np.array([float((p - low) / span) for p in positions]),
+            labels=np.array([_scaled(y, ranges) for y in data.means]),
+            root=np.sqrt(np.array([float(p) for p in data.weights])),
+            low=low,
+            span=span,
+            label_ranges=ranges,
+        )
+
+    def hinges(self, knots: list[Fraction]) -> Array:
+        """Weighted columns `max(s - t, 0)` in scaled positions, one a knot."""
+        scaled = np.array([float((t - self.low) / self.span) for t in knots])
+        columns: Array = np.maximum(self.places[:, None] - scaled[None, :], 0.0) * self.root[:, None]
+        return columns
+
+    def witness(self, data: DataSet, direction: tuple[Fraction, ...], knots: list[Fraction]) -> Witness:
+        """Least squares at these knots, rounded to rationals, scaled back exactly, and its exact risk."""
+        design = np.column_stack([self.root, self.hinges(knots)])
+        solution = np.linalg.lstsq(design, self.labels * self.root[:, None], rcond=None)[0]
+        columns = range(data.output_dim)
+        intercept = tuple(
+            self.label_ranges[i][0] + self.label_ranges[i][1] * _rational(solution[0][i]) for i in columns
+        )
+        slopes = tuple(
+            tuple(self.label_ranges[i][1] * _rational(row[i]) / self.span for i in columns) for row in solution[1:]
+        )
+        outputs = {
+            x: tuple(
+                intercept[i] + sum((c[i] * (p - t) for c, t in zip(slopes, knots, strict=True) if p > t), Fraction(0))
+                for i in columns
+            )
+            for x, p in zip(data.inputs, self.positions, strict=True)
+        }
+        return Witness(direction, tuple(knots), intercept, slopes, data.risk_of(outputs))
+
+
+def _scaled(values: tuple[Fraction, ...], ranges: tuple[tuple[Fraction, Fraction], ...]) -> list[float]:
+    """Map each value to [0, 1] by its column's least value and range; constant columns to 0."""
+    return [float((v - low) / span) if span else 0.0 for v, (low, span) in zip(values, ranges, strict=True)]
 
 
 def _direction(data: DataSet) -> tuple[Fraction, ...]:
     """The direction of the weighted linear regression of the first label, in rationals; 1 for scalar inputs."""
     if data.input_dim == 1:
         return (Fraction(1),)
-    x, y, root = _floats(data)
-    design = np.column_stack([np.ones(len(x)), x]) * root[:, None]
-    solution = np.linalg.lstsq(design, y[:, 0] * root, rcond=None)[0][1:]
-    return tuple(_rational(value) for value in solution)
+    ranges = tuple((low, high - low) for low, high in data.input_ranges)
+    low, high = min(y[0] for y in data.means), max(y[0] for y in data.means)
+    root = np.sqrt(np.array([float(p) for p in data.weights]))
+    target = np.array([float((y[0] - low) / (high - low)) if high > low else 0.0 for y in data.means])
+    design = np.column_stack([np.ones(data.n_inputs), [_scaled(x, ranges) for x in data.inputs]]) * root[:, None]
+    solution = np.linalg.lstsq(design, target * root, rcond=None)[0][1:]
+    return tuple(
+        _rational(value) / span if span else Fraction(0) for value, (_, span) in zip(solution, ranges, strict=True)
+    )
 
 
-def _choose_knots(data: DataSet, positions: list[Fraction], candidates: list[Fraction], neurons: int) -> list[Fraction]:
+def _choose_knots(fit: _Fit, candidates: list[Fraction], neurons: int) -> list[Fraction]:
     """Orthogonal matching pursuit over hinges at data points: the first knot always lies below all data (a slope)."""
-    _, y, root = _floats(data)
-    s = np.array([float(position) for position in positions])
     places = np.linspace(0, len(candidates) - 1, min(len(candidates), 400)).astype(int)
     tried = [candidates[i] for i in places]
-    hinges = np.maximum(s[:, None] - np.array([float(t) for t in tried])[None, :], 0.0) * root[:, None]
+    hinges, target = fit.hinges(tried), fit.labels * fit.root[:, None]
     chosen = [0]
     while len(chosen) < min(neurons, len(tried), MAX_KNOTS):
-        basis = np.linalg.qr(np.column_stack([root, hinges[:, chosen]]))[0]
-        target = y * root[:, None]
+        basis = np.linalg.qr(np.column_stack([fit.root, hinges[:, chosen]]))[0]
         residual = target - basis @ (basis.T @ target)
         free = hinges - basis @ (basis.T @ hinges)
         norms = np.maximum((free**2).sum(axis=0), 1e-14)
@@ -85,29 +150,6 @@ def _choose_knots(data: DataSet, positions: list[Fraction], candidates: list[Fra
         gains[chosen] = -1.0
         chosen.append(int(np.argmax(gains)))
     return sorted(tried[i] for i in chosen)
-
-
-def _fit(data: DataSet, direction: tuple[Fraction, ...], positions: list[Fraction], knots: list[Fraction]) -> Witness:
-    _, y, root = _floats(data)
-    s = np.array([float(position) for position in positions])
-    design = np.column_stack([np.ones(len(s))] + [np.maximum(s - float(t), 0.0) for t in knots]) * root[:, None]
-    solution = np.linalg.lstsq(design, y * root[:, None], rcond=None)[0]
-    intercept, *slopes = (tuple(_rational(value) for value in row) for row in solution)
-    outputs = {
-        x: tuple(
-            intercept[i] + sum((c[i] * (p - t) for c, t in zip(slopes, knots, strict=True) if p > t), Fraction(0))
-            for i in range(data.output_dim)
-        )
-        for x, p in zip(data.inputs, positions, strict=True)
-    }
-    return Witness(direction, tuple(knots), intercept, tuple(slopes), data.risk_of(outputs))
-
-
-def _floats(data: DataSet) -> tuple[Array, Array, Array]:
-    """Inputs, labels and roots of the weights as floats, for the search only."""
-    x = np.array([[float(v) for v in row] for row in data.inputs])
-    y = np.array([[float(v) for v in row] for row in data.means])
-    return x, y, np.sqrt(np.array([float(p) for p in data.weights]))
 
 
 def _rational(value: float) -> Fraction:
