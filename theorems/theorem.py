@@ -29,12 +29,17 @@ class EventKind(Enum):
     """What a theorem bounds the probability of, at initialization (math §8, structural events)."""
 
     DEAD_LAYER = "some hidden layer is dead"
+    STRUCTURALLY_DEAD_LAYER = "some hidden layer is structurally dead"
     DEAD_FIRST_LAYER_NEURONS = "first-layer neurons are dead"
 
 
 @dataclass(frozen=True)
 class Event:
-    """A structural event: some hidden layer is dead, or at least `count` first-layer neurons are."""
+    """An event at initialization that the hypotheses make permanent.
+
+    A hidden layer is dead (permanent under (FB), Lemma 2) or structurally dead, by dead inputs and signs alone
+    (permanent under weaker properties, Lemma 3), or at least `count` first-layer neurons are dead (Lemma 1).
+    """
 
     kind: EventKind
     count: int = 1
@@ -42,6 +47,8 @@ class Event:
     def __str__(self) -> str:
         if self.kind is EventKind.DEAD_LAYER:
             return "a dead hidden layer"
+        if self.kind is EventKind.STRUCTURALLY_DEAD_LAYER:
+            return "a structurally dead hidden layer"
         return f"at least {self.count} dead first-layer neuron{'s' if self.count > 1 else ''}"
 
 

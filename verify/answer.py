@@ -78,9 +78,9 @@ def _optimizer_class(name: str | None) -> OptimizerClass:
 def _reaching(problem: Problem, best: Evaluation | None) -> int | None:
     if best is None:
         return None
-    if best.event.kind is EventKind.DEAD_LAYER:
-        return smallest_depth_reaching(best.theorem, problem, NEARLY_SURE)
-    return smallest_width_reaching(best.theorem, problem, NEARLY_SURE)
+    if best.event.kind is EventKind.DEAD_FIRST_LAYER_NEURONS:
+        return smallest_width_reaching(best.theorem, problem, NEARLY_SURE)
+    return smallest_depth_reaching(best.theorem, problem, NEARLY_SURE)
 
 
 # --- JSON --------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def words(answer: Answer) -> str:
         f"at least {at_least(best.bound.lo)} ({best.theorem.id}), whatever the learning rate"
     )
     if answer.reaching is not None:
-        by_depth = best.event.kind is EventKind.DEAD_LAYER
+        by_depth = best.event.kind is not EventKind.DEAD_FIRST_LAYER_NEURONS
         layers = f"{answer.reaching} hidden layer{'s' if answer.reaching > 1 else ''}"
         sentence += f"; 99 % is reached at {layers if by_depth else f'width {answer.reaching}'}"
     return sentence + f". This speaks of {problem.optimizer.name}."

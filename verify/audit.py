@@ -434,6 +434,7 @@ def _start_result(start: PlannedStart, counts: StartCounts) -> StartResult:
         else BoundResult(write_ratio(p_dead.enclosure.lo), write_ratio(p_dead.enclosure.hi)),
         trials=counts.trials,
         dead_layer=counts.dead_layer,
+        structurally_dead_layer=counts.structurally_dead_layer,
         dead_neurons=counts.dead_neurons,
     )
 

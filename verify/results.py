@@ -149,6 +149,7 @@ class StartResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p_dead: BoundResult | None
     trials: int
     dead_layer: int
+    structurally_dead_layer: int
     dead_neurons: tuple[int, ...]
 
 

@@ -159,6 +159,20 @@ def test_plain_sgd_with_decay_keeps_the_width_theorem() -> None:
     assert verdicts(results) == {"T3": "CONSISTENT"}
 
 
+def test_under_scaling_only_structural_death_counts_for_the_depth_theorems() -> None:
+    """Plain SGD with decay satisfies (S), not (FB): a dead deep layer may wake up, a structurally dead one may not."""
+    decaying = OptimizerChoice(target="sgd", settings={"weight_decay": 0.1})
+    results = run(config(sweep(optimizers=("sgd", decaying), architectures=("1,2*4,1",), theorems=("T2",))))
+    plain, scaled = (case.theorems[0] for case in results.cases)
+    assert plain.frequency is not None
+    assert scaled.frequency is not None
+    assert (plain.event, scaled.event) == ("a dead hidden layer", "a structurally dead hidden layer")
+    assert scaled.applies == "holds"
+    (start,) = results.starts
+    assert scaled.frequency.events == start.structurally_dead_layer < start.dead_layer == plain.frequency.events
+    assert scaled.judgement.verdict == "CONSISTENT"  # T2 is the exact probability of the structural event
+
+
 class Restless(torch.optim.SGD):
     """Moves every coordinate at every step."""
 

@@ -125,6 +125,7 @@ def a_start(name: str, widths: tuple[int, ...], axis: str = "width", data: str =
         p_dead=BoundResult("1/3", "3/8"),
         trials=TRIALS,
         dead_layer=12,
+        structurally_dead_layer=3,
         dead_neurons=(1, 2, 3),
     )
 
@@ -321,7 +322,7 @@ def test_narrow_limits_are_rounded_outward(one: Fraction, two: Fraction) -> None
 
 def test_numbers_for_people() -> None:
     assert lower(1 - Fraction(47, 10**11)) == "0.9999999995"
-    assert lower(1 - Fraction(47, 10**41)) == "1 - 4.7e-40"
+    assert lower(1 - Fraction(47, 10**41)) == "1 - 4.70e-40"
     assert (lower(Fraction(123, 10**40), 4, 7), upper(Fraction(123, 10**40), 4, 7)) == ("1.2e-38", "1.3e-38")
     assert (lower(Fraction(0)), lower(Fraction(1)), upper(Fraction(1))) == ("0", "1", "1")
 

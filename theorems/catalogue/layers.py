@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import sympy
 
-from theorems.hypotheses import Hypothesis, IndependentInitialization, LabelsVary, OptimizerKeepsDead, Property
+from theorems.hypotheses import (
+    Hypothesis,
+    IndependentInitialization,
+    LabelsVary,
+    OptimizerKeepsDead,
+    Property,
+    Status,
+)
 from theorems.problem import Problem
 from theorems.theorem import Event, EventKind, ForcedRisk, Rate
 
-__all__ = ["DEAD_LAYER", "MAX_SIGN_BITS", "all_signs_nonpositive", "depth_hypotheses", "row_success", "structural_rate"]
+__all__ = [
+    "CONSTANT_OUTPUT",
+    "DEAD_LAYER",
+    "MAX_SIGN_BITS",
+    "all_signs_nonpositive",
+    "depth_hypotheses",
+    "permanent_event",
+    "row_success",
+    "structural_rate",
+]
 
 MAX_SIGN_BITS = 4096
 
-DEAD_LAYER = (Event(EventKind.DEAD_LAYER), ForcedRisk(first_width=None))
+DEAD_LAYER = Event(EventKind.DEAD_LAYER)
+CONSTANT_OUTPUT = ForcedRisk(first_width=None)
 
 
 def row_success(problem: Problem, layer: int, alive: sympy.Expr | int) -> sympy.Expr:
@@ -31,6 +48,13 @@ def all_signs_nonpositive(problem: Problem, layer: int) -> sympy.Expr:
     if weight.probability_nonpositive <= sympy.Rational(1, 2) and widths[layer - 1] * widths[layer] > MAX_SIGN_BITS:
         return sympy.Integer(0)
     return row_success(problem, layer, widths[layer - 1]) ** widths[layer]
+
+
+def permanent_event(problem: Problem) -> Event:
+    """The event that T1 and T2 speak of: a dead layer, or where (FB) fails only a structurally dead one (Lemma 3)."""
+    if problem.optimizer.about(Property.FB).status is Status.FAILS:
+        return Event(EventKind.STRUCTURALLY_DEAD_LAYER)
+    return DEAD_LAYER
 
 
 def depth_hypotheses() -> tuple[Hypothesis, ...]:

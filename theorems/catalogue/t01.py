@@ -5,7 +5,13 @@ from __future__ import annotations
 import sympy
 
 from theorems.bounds import P_DEAD, Recursion
-from theorems.catalogue.layers import DEAD_LAYER, all_signs_nonpositive, depth_hypotheses, structural_rate
+from theorems.catalogue.layers import (
+    CONSTANT_OUTPUT,
+    all_signs_nonpositive,
+    depth_hypotheses,
+    permanent_event,
+    structural_rate,
+)
 from theorems.problem import Problem
 from theorems.theorem import Instance, Theorem
 
@@ -29,8 +35,7 @@ def bound(problem: Problem) -> Recursion:
 
 
 def _instance(problem: Problem, number: int) -> Instance:
-    event, forced = DEAD_LAYER
-    return Instance(depth_hypotheses(), lambda: bound(problem), event, forced)
+    return Instance(depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT)
 
 
 THEOREM = Theorem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from theorems.bounds import ALIVE, P_DEAD, BinomialChain
-from theorems.catalogue.layers import DEAD_LAYER, depth_hypotheses, row_success, structural_rate
+from theorems.catalogue.layers import CONSTANT_OUTPUT, depth_hypotheses, permanent_event, row_success, structural_rate
 from theorems.problem import Problem
 from theorems.theorem import Instance, Theorem
 
@@ -18,8 +18,7 @@ def bound(problem: Problem) -> BinomialChain:
 
 
 def _instance(problem: Problem, number: int) -> Instance:
-    event, forced = DEAD_LAYER
-    return Instance(depth_hypotheses(), lambda: bound(problem), event, forced)
+    return Instance(depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT)
 
 
 THEOREM = Theorem(

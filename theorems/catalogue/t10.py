@@ -7,7 +7,7 @@ from fractions import Fraction
 import sympy
 
 from theorems.bounds import P_DEAD, Recursion
-from theorems.catalogue.layers import DEAD_LAYER, MAX_SIGN_BITS, all_signs_nonpositive
+from theorems.catalogue.layers import CONSTANT_OUTPUT, DEAD_LAYER, MAX_SIGN_BITS, all_signs_nonpositive
 from theorems.hypotheses import (
     BoundedBiasDensity,
     IndependentInitialization,
@@ -57,14 +57,13 @@ def _layer(problem: Problem, layer: int) -> tuple[sympy.Expr, ...]:
 
 
 def _instance(problem: Problem, number: int) -> Instance:
-    event, forced = DEAD_LAYER
     hypotheses = (
         IndependentInitialization(),
         BoundedBiasDensity(),
         LabelsVary(),
         OptimizerKeepsDead(((Property.FB, Property.FB),)),
     )
-    return Instance(hypotheses, lambda: bound(problem), event, forced)
+    return Instance(hypotheses, lambda: bound(problem), DEAD_LAYER, CONSTANT_OUTPUT)
 
 
 def _rate(problem: Problem) -> Rate | None:

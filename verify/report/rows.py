@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 NOTHING = "–"
+Writer = Callable[[Fraction, int], str]
 LONGEST = 12  # characters of a decimal number; longer ones are written with an exponent
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 PERSISTENCE = "frozen"
@@ -69,32 +70,22 @@ def clean(text: str) -> str:
 
 
 def lower(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
-    """Write a lower bound, rounded down: "0.9994", "1 - 4.7e-10", "1.2e-30"."""
-    for fewer in range(digits, 1, -1):
-        text = at_least(value, fewer)
-        if len(text) <= longest or not 0 < value < 1:
-            return text
-    return _power(value, up=False) if value < Fraction(1, 2) else f"1 - {_power(1 - value, up=True)}"
+    """Write a lower bound, rounded down, in few characters: "0.9994", "1 - 4.7e-10", "1.2e-30"."""
+    return _short(at_least, at_most, value, digits, longest)
 
 
 def upper(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
     """Write an upper bound, rounded up."""
+    return _short(at_most, at_least, value, digits, longest)
+
+
+def _short(write: Writer, opposite: Writer, value: Fraction, digits: int, longest: int) -> str:
+    """Spend fewer digits until the text fits, and in the end write numbers near 1 by their complement."""
     for fewer in range(digits, 1, -1):
-        text = at_most(value, fewer)
+        text = write(value, fewer)
         if len(text) <= longest or not 0 < value < 1:
             return text
-    return _power(value, up=True) if value < Fraction(1, 2) else f"1 - {_power(1 - value, up=False)}"
-
-
-def _power(value: Fraction, *, up: bool) -> str:
-    """Two significant digits and an exponent, for `0 < value < 1`."""
-    exponent = len(str(value.numerator)) - len(str(value.denominator))
-    exponent -= value < Fraction(10) ** exponent
-    scaled = value / Fraction(10) ** (exponent - 1)
-    mantissa = -(-scaled.numerator // scaled.denominator) if up else scaled.numerator // scaled.denominator
-    if mantissa == 100:
-        mantissa, exponent = 10, exponent + 1
-    return f"{mantissa // 10}.{mantissa % 10}e{exponent}"
+    return f"1 - {opposite(1 - value, 2)}" if value > Fraction(1, 2) else write(value, 2)
 
 
 def narrow(lo: str, hi: str, digits: int) -> str:

@@ -21,7 +21,15 @@ from theorems.setting import DataSet
 from verify.enclosure import float_down, float_up
 from verify.simulation.draw import Layer, Parameters
 
-__all__ = ["DeadNeurons", "FloatData", "RiskBounds", "find_dead", "risk_bounds", "surely_dead"]
+__all__ = [
+    "DeadNeurons",
+    "FloatData",
+    "RiskBounds",
+    "find_dead",
+    "has_structurally_dead_layer",
+    "risk_bounds",
+    "surely_dead",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -93,6 +101,21 @@ def surely_dead(parameters: Parameters, data: FloatData, dtype: str) -> DeadNeur
     with np.errstate(over="ignore", invalid="ignore"):
         first, layer, _ = _filter(hidden, data, data.inputs, UNIT[dtype])
     return DeadNeurons(first, layer)
+
+
+def has_structurally_dead_layer(parameters: Parameters, first: Bools) -> Bools:
+    """Which networks have a structurally dead hidden layer, given the dead first-layer neurons; shape (replicas,).
+
+    Source:   math Lemma 3: `D_k` = neurons with bias `<= 0` and weights `<= 0` from all neurons outside `D_{k-1}`.
+    Rigour:   exact; only signs are looked at.
+    """
+    dead = first
+    found: Bools = np.all(first, axis=1)
+    for part in parameters[1:-1]:
+        harmless = (part.weight <= 0) | dead[:, None, :]
+        dead = (part.bias <= 0) & np.all(harmless, axis=2)
+        found = found | np.all(dead, axis=1)
+    return found
 
 
 def _filter(hidden: Parameters, data: FloatData, points: Floats, unit: float) -> tuple[Bools, Ints, Bools]:

@@ -23,7 +23,14 @@ from verify.enclosure import float_down, float_up
 from verify.optimizers import OptimizerSpec, resolve
 from verify.simulation.draw import Parameters, draw_parameters
 from verify.simulation.eager import TrainingRows, train
-from verify.simulation.forward import DeadNeurons, FloatData, find_dead, risk_bounds, surely_dead
+from verify.simulation.forward import (
+    DeadNeurons,
+    FloatData,
+    find_dead,
+    has_structurally_dead_layer,
+    risk_bounds,
+    surely_dead,
+)
 from verify.simulation.streams import Key, minibatch_rows, stream_key
 
 __all__ = ["Outcome", "RunCounts", "RunTask", "Start", "StartCounts", "StartTask", "run_block", "sample_starts"]
@@ -74,11 +81,13 @@ class StartTask:
 class StartCounts:
     """Structural counts of drawn networks.
 
-    dead_layer: networks with a dead hidden layer; dead_neurons[m]: networks with exactly m dead first-layer neurons.
+    dead_layer, structurally_dead_layer: networks with such a hidden layer; dead_neurons[m]: networks with exactly m
+    dead first-layer neurons.
     """
 
     trials: int
     dead_layer: int
+    structurally_dead_layer: int
     dead_neurons: tuple[int, ...]
 
     @classmethod
@@ -87,12 +96,21 @@ class StartCounts:
         listed = list(parts)
         neurons = np.sum([part.dead_neurons for part in listed], axis=0)
         return cls(
-            sum(part.trials for part in listed), sum(part.dead_layer for part in listed), tuple(int(n) for n in neurons)
+            trials=sum(part.trials for part in listed),
+            dead_layer=sum(part.dead_layer for part in listed),
+            structurally_dead_layer=sum(part.structurally_dead_layer for part in listed),
+            dead_neurons=tuple(int(n) for n in neurons),
         )
 
     def count(self, event: Event) -> int:
         """Number of drawn networks in which a structural event happened."""
-        return self.dead_layer if event.kind is EventKind.DEAD_LAYER else sum(self.dead_neurons[event.count :])
+        match event.kind:
+            case EventKind.DEAD_LAYER:
+                return self.dead_layer
+            case EventKind.STRUCTURALLY_DEAD_LAYER:
+                return self.structurally_dead_layer
+            case EventKind.DEAD_FIRST_LAYER_NEURONS:
+                return sum(self.dead_neurons[event.count :])
 
 
 def sample_starts(task: StartTask) -> StartCounts:
@@ -101,7 +119,12 @@ def sample_starts(task: StartTask) -> StartCounts:
     dead = find_dead(parameters, _float_data(task.start.data))
     width = task.start.architecture.hidden[0]
     neurons = np.bincount(dead.first.sum(axis=1), minlength=width + 1)
-    return StartCounts(task.count, int((dead.layer > 0).sum()), tuple(int(n) for n in neurons))
+    return StartCounts(
+        trials=task.count,
+        dead_layer=int((dead.layer > 0).sum()),
+        structurally_dead_layer=int(has_structurally_dead_layer(parameters, dead.first).sum()),
+        dead_neurons=tuple(int(n) for n in neurons),
+    )
 
 
 @dataclass(frozen=True)
@@ -172,11 +195,12 @@ def run_block(task: RunTask) -> RunCounts:
         lowest, highest = np.minimum(lowest, risks.lower), np.minimum(highest, risks.upper)
         final = parameters
     finite = _finite(final)
-    at_start = _happened(find_dead(initial, data), task.event)
+    at_start = _happened(initial, find_dead(initial, data), task.event)
     at_end = np.zeros(task.count, dtype=bool)
-    at_end[finite] = _happened(find_dead(_select(final, finite), data), task.event)
+    survivors = _select(final, finite)
+    at_end[finite] = _happened(survivors, find_dead(survivors, data), task.event)
     sure = surely_dead(initial, data, task.start.dtype)
-    claimed = _happened(sure, task.event) & finite
+    claimed = _happened(initial, sure, task.event) & finite
     above, below = lowest > float_up(task.reachable), highest <= float_down(task.reachable)
     return RunCounts(
         trials=task.count,
@@ -206,9 +230,11 @@ def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int
     )
 
 
-def _happened(dead: DeadNeurons, event: Event) -> Bools:
+def _happened(parameters: Parameters, dead: DeadNeurons, event: Event) -> Bools:
     if event.kind is EventKind.DEAD_LAYER:
         return dead.layer > 0
+    if event.kind is EventKind.STRUCTURALLY_DEAD_LAYER:
+        return has_structurally_dead_layer(parameters, dead.first)
     enough: Bools = dead.first.sum(axis=1) >= event.count
     return enough
 
