@@ -5,6 +5,7 @@ Everything here is exact: integers and fractions, no floats.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -126,21 +127,25 @@ class DataSet:
             raise InvalidInput(f"data {name!r} has rows of different lengths; expected the same columns in every row")
         if not inputs[0] or not labels[0]:
             raise InvalidInput(f"data {name!r} has no input or no label column; expected at least one of each")
-        groups: dict[Vector, list[Vector]] = {}
-        for x, y in zip(inputs, labels, strict=True):
-            groups.setdefault(tuple(x), []).append(tuple(y))
-        n_rows = len(inputs)
-        distinct = sorted(groups)
-        position = {x: j for j, x in enumerate(distinct)}
-        means = tuple(_mean(groups[x]) for x in distinct)
-        noise = sum((_square(y, mean) for x, mean in zip(distinct, means, strict=True) for y in groups[x]), Fraction(0))
+        keys = list(zip(*(_whole_numbers(column) for column in zip(*inputs, strict=True)), strict=True))
+        members: dict[tuple[int, ...], list[int]] = {}
+        for row, key in enumerate(keys):
+            members.setdefault(key, []).append(row)
+        distinct = sorted(members)
+        position = {key: j for j, key in enumerate(distinct)}
+        vectors = [tuple(y) for y in labels]
+        means = tuple(_mean([vectors[row] for row in members[key]]) for key in distinct)
+        noise = sum(
+            (_square(vectors[row], means[position[key]]) for row, key in enumerate(keys) if len(members[key]) > 1),
+            Fraction(0),
+        )
         return cls(
             name=name,
-            inputs=tuple(distinct),
-            weights=tuple(Fraction(len(groups[x]), n_rows) for x in distinct),
+            inputs=tuple(tuple(inputs[members[key][0]]) for key in distinct),
+            weights=tuple(Fraction(len(members[key]), len(keys)) for key in distinct),
             means=means,
-            noise_floor=noise / n_rows,
-            rows=tuple((position[tuple(x)], tuple(y)) for x, y in zip(inputs, labels, strict=True)),
+            noise_floor=noise / len(keys),
+            rows=tuple((position[key], y) for key, y in zip(keys, vectors, strict=True)),
         )
 
     def __hash__(self) -> int:
@@ -195,7 +200,15 @@ class DataSet:
         )
 
 
+def _whole_numbers(column: Sequence[Fraction]) -> list[int]:
+    """Multiply a column by its least common denominator: integers sort and hash much faster than fractions."""
+    scale = math.lcm(*{value.denominator for value in column})
+    return [value.numerator * (scale // value.denominator) for value in column]
+
+
 def _mean(vectors: Sequence[Vector]) -> Vector:
+    if len(vectors) == 1:
+        return vectors[0]
     return tuple(sum(column, Fraction(0)) / len(vectors) for column in zip(*vectors, strict=True))
 
 

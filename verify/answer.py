@@ -20,7 +20,13 @@ from theorems.theorem import EventKind
 from verify.data import DataSpec, load_data
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import at_least, at_most, float_down
-from verify.evaluate import Evaluation, evaluate_theorem, smallest_depth_reaching, smallest_width_reaching
+from verify.evaluate import (
+    Evaluation,
+    certified_margin,
+    evaluate_theorem,
+    smallest_depth_reaching,
+    smallest_width_reaching,
+)
 from verify.optimizers import OptimizerSpec, resolve
 from verify.results import write_ratio
 
@@ -107,13 +113,14 @@ def bound_json(answer: Answer) -> dict[str, object]:
             "lo": write_ratio(p_dead.enclosure.lo),
             "hi": write_ratio(p_dead.enclosure.hi),
         },
-        "bounds": [_evaluation_json(evaluation) for evaluation in answer.evaluations],
+        "bounds": [_evaluation_json(evaluation, problem) for evaluation in answer.evaluations],
         "best": None if answer.best is None else answer.best.theorem.id,
     }
 
 
-def _evaluation_json(evaluation: Evaluation) -> dict[str, object]:
+def _evaluation_json(evaluation: Evaluation, problem: Problem) -> dict[str, object]:
     bound = evaluation.bound
+    margin = certified_margin(evaluation, problem.architecture, problem.data)
     return {
         "theorem": evaluation.theorem.id,
         "applies": evaluation.status.value,
@@ -128,7 +135,7 @@ def _evaluation_json(evaluation: Evaluation) -> dict[str, object]:
         "float": None if bound is None else float_down(bound.lo),
         "rate": None if evaluation.rate is None else float_down(evaluation.rate),
         "rate_per": evaluation.rate_per,
-        "margin": None if evaluation.margin is None else write_ratio(evaluation.margin),
+        "margin": None if margin is None else write_ratio(margin),
     }
 
 

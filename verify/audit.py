@@ -26,7 +26,7 @@ from verify.data import load_data
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import Enclosure, float_down
 from verify.environment import describe_environment
-from verify.evaluate import Evaluation, evaluate_theorem
+from verify.evaluate import Evaluation, certified_margin, evaluate_theorem
 from verify.inference import Count, Judgement, LevelPlan, Relation, Verdict, confidence_limits, judge
 from verify.optimizers import ResolvedOptimizer, resolve
 from verify.results import (
@@ -348,6 +348,7 @@ def _theorem_result(
     constant_forced = evaluation.forced.first_width in (None, 0)
     comparable = constant_forced and start.reachable < data.noise_floor + data.variance
     bound = evaluation.bound
+    margin = certified_margin(evaluation, start.start.architecture, data)
     return TheoremResult(
         theorem=evaluation.theorem.id,
         claims=evaluation.theorem.claims,
@@ -363,7 +364,7 @@ def _theorem_result(
         risk=_compared(evaluation, risk, start, dtype) if comparable else None,
         rate=None if evaluation.rate is None else float_down(evaluation.rate),
         rate_per=evaluation.rate_per,
-        margin=None if evaluation.margin is None else write_ratio(evaluation.margin),
+        margin=None if margin is None else write_ratio(margin),
     )
 
 

@@ -13,14 +13,14 @@ from fractions import Fraction
 from theorems.bounds import P_DEAD, BinomialChain
 from theorems.hypotheses import Evidence, Finding, Status, combined_status, weakest
 from theorems.problem import Problem
-from theorems.setting import Architecture
+from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, ForcedRisk, Instance, Theorem
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import Enclosure, evaluate, evaluate_bound
 from verify.hypotheses import decide
 from verify.risk import best_witness
 
-__all__ = ["Evaluation", "evaluate_theorem", "smallest_depth_reaching", "smallest_width_reaching"]
+__all__ = ["Evaluation", "certified_margin", "evaluate_theorem", "smallest_depth_reaching", "smallest_width_reaching"]
 
 MAX_WIDTH, MAX_DEPTH = 1024, 1024
 MAX_CHAIN = 30_000_000
@@ -31,7 +31,7 @@ class Evaluation:
     """What is certified about a theorem on a problem.
 
     bound: enclosure of the bound's value, None where the hypotheses are not all known to hold or no `p_1` is known;
-    rate: lower bound of the exponential rate, per `rate_per`; margin: certified `eps` with `inf R >= I(l) + eps`.
+    rate: lower bound of the exponential rate, per `rate_per`.
     """
 
     theorem: Theorem
@@ -44,7 +44,6 @@ class Evaluation:
     evidence: Evidence
     rate: Fraction | None
     rate_per: str | None
-    margin: Fraction | None
 
 
 def evaluate_theorem(theorem: Theorem, problem: Problem) -> Evaluation:
@@ -78,10 +77,10 @@ def _evaluation(
     findings: tuple[Finding, ...],
 ) -> Evaluation:
     status, reason = combined_status(findings)
-    usable = status is Status.HOLDS
-    bound = _bound(instance, p_dead) if usable and p_dead is not None else None
-    if usable and bound is None:
-        status, reason = Status.UNKNOWN, _not_evaluated(theorem, problem, p_dead)
+    bound = _bound(instance, p_dead) if status is Status.HOLDS and p_dead is not None else None
+    if status is Status.HOLDS and bound is None:
+        status = Status.UNKNOWN
+        reason = f"the chain of {theorem.id} is too large to evaluate for architecture {problem.architecture}"
     used = [finding.evidence for finding in findings] + ([p_dead.evidence] if p_dead is not None else [])
     rate, rate_per = _rate(theorem, problem, p_dead) if bound is not None else (None, None)
     return Evaluation(
@@ -95,14 +94,7 @@ def _evaluation(
         evidence=weakest([*used, Evidence.CERTIFIED]),
         rate=rate,
         rate_per=rate_per,
-        margin=_margin(problem, instance.forced) if bound is not None else None,
     )
-
-
-def _not_evaluated(theorem: Theorem, problem: Problem, p_dead: DeadProbability | None) -> str:
-    if p_dead is None:
-        return f"no certified method yet for p_1 with {problem.initialization.name}"
-    return f"the chain of {theorem.id} is too large to evaluate for architecture {problem.architecture}"
 
 
 def _bound(instance: Instance, p_dead: DeadProbability) -> Enclosure | None:
@@ -121,18 +113,24 @@ def _bound(instance: Instance, p_dead: DeadProbability) -> Enclosure | None:
 
 def _rate(theorem: Theorem, problem: Problem, p_dead: DeadProbability | None) -> tuple[Fraction | None, str | None]:
     rate = theorem.rate(problem)
-    if rate is None or p_dead is None or p_dead.enclosure.lo in (0, 1):
+    if rate is None:
         return None, None
-    values = {P_DEAD: p_dead.enclosure.lo} if rate.expression.has(P_DEAD) else {}
-    return evaluate(rate.expression, values).lo, rate.per
+    if not rate.expression.has(P_DEAD):
+        return evaluate(rate.expression).lo, rate.per
+    if p_dead is None or p_dead.enclosure.lo in (0, 1):
+        return None, None
+    return evaluate(rate.expression, {P_DEAD: p_dead.enclosure.lo}).lo, rate.per
 
 
-def _margin(problem: Problem, forced: ForcedRisk) -> Fraction | None:
-    """`nu + V - U` with the risk `U` of an explicit network (math T9), where a constant output is forced."""
-    if forced.first_width not in (None, 0):
+def certified_margin(evaluation: Evaluation, architecture: Architecture, data: DataSet) -> Fraction | None:
+    """Some `eps > 0` with `inf R >= I(l) + eps` on the theorem's event, or None where none is certified.
+
+    Source:   math T9: `nu + V - U` with the risk `U` of an explicit network, where a constant output is forced.
+    Rigour:   exact.
+    """
+    if evaluation.bound is None or evaluation.forced.first_width not in (None, 0):
         return None
-    data = problem.data
-    gap = data.noise_floor + data.variance - best_witness(problem.architecture, data).risk
+    gap = data.noise_floor + data.variance - best_witness(architecture, data).risk
     return gap if gap > 0 else None
 
 

@@ -114,12 +114,14 @@ def _keeps_dead(
 
 def _can_be_dead(hypothesis: Hypothesis, problem: Problem, p_dead: DeadProbability | None) -> Finding:
     if p_dead is None:
-        columns = f"{problem.data.input_dim} input coordinate{'s' if problem.data.input_dim > 1 else ''}"
-        why = f"no certified method yet for p_1 with {problem.initialization.name} and {columns}"
+        why = f"{problem.initialization.name} has no law of single weights"
         return Finding(hypothesis.id, Status.UNKNOWN, Evidence.CERTIFIED, why)
     lower, upper = p_dead.enclosure.lo, p_dead.enclosure.hi
     if lower > 0:
         return Finding(hypothesis.id, Status.HOLDS, p_dead.evidence, f"p_1 >= {at_least(lower)}: {p_dead.why}")
     if upper == 0:
         return Finding(hypothesis.id, Status.FAILS, p_dead.evidence, f"p_1 = 0: {p_dead.why}")
-    return Finding(hypothesis.id, Status.UNKNOWN, p_dead.evidence, f"p_1 is only known to be at most {at_most(upper)}")
+    columns = f"{problem.data.input_dim} input coordinate{'s' if problem.data.input_dim > 1 else ''}"
+    known = f"p_1 is only known to lie in [0, {at_most(upper)}]"
+    why = f"{known} with {problem.initialization.name} and {columns}: {p_dead.why}"
+    return Finding(hypothesis.id, Status.UNKNOWN, p_dead.evidence, why)

@@ -24,7 +24,7 @@ from theorems.hypotheses import Evidence, OptimizerClass
 from theorems.laws import parse_initialization
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
-from verify.dead_neuron import METHODS, DeadProbability, dead_probability
+from verify.dead_neuron import METHODS, TRIVIAL, DeadProbability, dead_probability
 from verify.dead_neuron.box import box_uniform, unit_box_probability
 from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d, zero_bias_1d
 
@@ -308,7 +308,8 @@ def test_methods_decline_where_they_must(inputs: Any, law: str, bias: str | None
     case = problem(inputs, law, bias)
     assert {name for name, method in METHODS.items() if method(case) is not None} == applying
     best = dead_probability(case)
-    assert (best is None) == (not applying)
+    assert (best is TRIVIAL) == (not applying)
+    assert (TRIVIAL.enclosure, TRIVIAL.two_sided) == (Enclosure(Fraction(0), Fraction(1)), False)
 
 
 def test_an_exact_answer_is_preferred_to_a_lower_bound() -> None:

@@ -31,7 +31,8 @@ from verify.simulation.streams import minibatch_rows
 DEAD_LAYER = Event(EventKind.DEAD_LAYER)
 ONE_NEURON = Event(EventKind.DEAD_FIRST_LAYER_NEURONS, 1)
 TWO_NEURONS = Event(EventKind.DEAD_FIRST_LAYER_NEURONS, 2)
-EVENTS = [DEAD_LAYER, ONE_NEURON, TWO_NEURONS]
+STRUCTURAL = Event(EventKind.STRUCTURALLY_DEAD_LAYER)
+EVENTS = [DEAD_LAYER, STRUCTURAL, ONE_NEURON, TWO_NEURONS]
 events = pytest.mark.parametrize("event", EVENTS, ids=str)
 named = pytest.mark.parametrize("name", NAMED)
 
@@ -121,11 +122,14 @@ def check_counts(counts: RunCounts, of: RunTask) -> None:
 
 
 @named
-@events
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("event", "dtype"),
+    [*((event, "float32") for event in EVENTS), (DEAD_LAYER, "float64"), (ONE_NEURON, "float64")],
+    ids=str,
+)
 def test_dead_stays_dead_under_the_nine_rules(name: str, event: Event, dtype: str) -> None:
     """Bit for bit, for all claimed replicas; and there are such replicas."""
-    run = task(start(dtype=dtype), name, event)
+    run = task(start(dtype=dtype), name, event, steps=10, look_every=10)
     counts = run_block(run)
     check_counts(counts, run)
     assert counts.persistent == counts.claimed > 0
@@ -133,13 +137,12 @@ def test_dead_stays_dead_under_the_nine_rules(name: str, event: Event, dtype: st
 
 
 @named
-@pytest.mark.parametrize("scheme", ["he_normal", "flax", "orthogonal", "standard_normal", "uniform(1/10)"])
+@pytest.mark.parametrize("scheme", ["he_normal", "orthogonal", "standard_normal"])
 def test_dead_stays_dead_whatever_the_start(name: str, scheme: str) -> None:
-    for event in (DEAD_LAYER, ONE_NEURON):
-        run = task(start("1,3,2,1", scheme, dtype="float32"), name, event, steps=12)
-        counts = run_block(run)
-        check_counts(counts, run)
-        assert counts.persistent == counts.claimed
+    run = task(start("1,3,2,1", scheme), name, DEAD_LAYER, steps=10, look_every=10)
+    counts = run_block(run)
+    check_counts(counts, run)
+    assert counts.persistent == counts.claimed > 0
 
 
 @named
@@ -187,7 +190,7 @@ def blocks_of(run: RunTask, size: int) -> list[RunTask]:
 @pytest.mark.parametrize("size", [16, 7])
 def test_counts_do_not_depend_on_the_blocks(name: str, size: int) -> None:
     for event, batch in ((DEAD_LAYER, 4), (ONE_NEURON, None)):
-        run = task(start(), name, event, batch=batch)
+        run = task(start(), name, event, batch=batch, steps=5)
         assert RunCounts.total(run_block(block) for block in blocks_of(run, size)) == run_block(run)
 
 
@@ -201,25 +204,26 @@ def test_structural_counts_do_not_depend_on_the_blocks(size: int, first: int) ->
     assert counts.trials == sum(counts.dead_neurons) == 64
     assert len(counts.dead_neurons) == 5
     assert counts.count(DEAD_LAYER) == counts.dead_layer
+    assert counts.count(STRUCTURAL) == counts.structurally_dead_layer <= counts.dead_layer
     assert counts.count(ONE_NEURON) == 64 - counts.dead_neurons[0]
     assert counts.count(Event(EventKind.DEAD_FIRST_LAYER_NEURONS, 5)) == 0
 
 
-@pytest.mark.parametrize("size", [16, 7, 1])
+@pytest.mark.parametrize("size", [7, 1])
 @pytest.mark.parametrize("widths", ["1,4,3,1", "1,16,16,1"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [4, 32, None])
 def test_trained_networks_do_not_depend_on_the_blocks(size: int, widths: str, dtype: str, batch: int | None) -> None:
     """To the bit: the result of a replica depends on the seed, the case and the replica's number alone."""
     for name in ("sgd", "adam"):
-        run = task(start(widths, dtype=dtype), name, batch=batch, steps=10, count=22)
+        run = task(start(widths, dtype=dtype), name, batch=batch, steps=5, count=15)
         parts = [trajectory(block)[-1] for block in blocks_of(run, size)]
         assert same_bits(joined(parts), trajectory(run)[-1])
 
 
-@named
+@pytest.mark.parametrize("name", ["sgd", "adam", "nadam"])
 def test_counts_do_not_depend_on_the_number_of_threads(name: str) -> None:
-    run = task(start("1,16,16,1"), name, batch=32, count=32)
+    run = task(start("1,16,16,1"), name, batch=32, count=32, steps=5)
     one = run_block(run), trajectory(run)[-1]
     torch.set_num_threads(2)
     two = run_block(run), trajectory(run)[-1]
@@ -473,7 +477,7 @@ def test_a_copy_of_sgd_trains_like_stacked_sgd(foreign: Foreign, batch: int | No
 
 @events
 def test_a_copy_of_sgd_keeps_dead_neurons(foreign: Foreign, event: Event) -> None:
-    run = task(start(), foreign(CopiedSGD), event, count=32)
+    run = task(start(), foreign(CopiedSGD), event, steps=6, count=24)
     counts = run_block(run)
     check_counts(counts, run)
     assert counts.persistent == counts.claimed > 0
@@ -481,8 +485,8 @@ def test_a_copy_of_sgd_keeps_dead_neurons(foreign: Foreign, event: Event) -> Non
 
 def test_a_copy_of_sgd_counts_like_sgd(foreign: Foreign) -> None:
     """With all rows in every batch nothing is random after the start."""
-    copied = run_block(task(start(dtype="float64"), foreign(CopiedSGD, lr=0.1), batch=None, count=32))
-    assert copied == run_block(task(start(dtype="float64"), OptimizerSpec("sgd", {"lr": 0.1}), batch=None, count=32))
+    copied = run_block(task(start(dtype="float64"), foreign(CopiedSGD, lr=0.1), batch=None, count=20))
+    assert copied == run_block(task(start(dtype="float64"), OptimizerSpec("sgd", {"lr": 0.1}), batch=None, count=20))
 
 
 def test_a_foreign_optimizer_sees_one_network(foreign: Foreign) -> None:
@@ -492,13 +496,13 @@ def test_a_foreign_optimizer_sees_one_network(foreign: Foreign) -> None:
 
 
 def test_foreign_counts_do_not_depend_on_the_blocks(foreign: Foreign) -> None:
-    run = task(start(), foreign(CopiedSGD), DEAD_LAYER, count=20)
+    run = task(start(), foreign(CopiedSGD), DEAD_LAYER, steps=8, count=20)
     assert RunCounts.total(run_block(block) for block in blocks_of(run, 7)) == run_block(run)
 
 
 @events
 def test_noise_is_seen_to_break_persistence(foreign: Foreign, event: Event) -> None:
-    run = task(start(), foreign(NoisySGD), event, count=32)
+    run = task(start(), foreign(NoisySGD), event, steps=6, count=24)
     counts = run_block(run)
     check_counts(counts, run)
     assert counts.persistent == 0 < counts.claimed
@@ -516,6 +520,25 @@ def test_training_leaves_torch_s_generator_alone() -> None:
     before = torch.random.get_rng_state()
     run_block(task(start(), "adam", count=4))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_noise_is_seen_although_the_first_layer_is_a_tie(foreign: Foreign, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first neuron is 0 at its largest input; the second layer has no positive weight and bias at all.
+
+    So the second layer is dead by signs alone, whatever the first one rounds to, and both layers ought to be frozen.
+    """
+    chain = (
+        Layer(np.array([[[1.0]]]), np.array([[-2.0]])),
+        Layer(np.array([[[-1.0]]]), np.array([[-0.5]])),
+        Layer(np.array([[[1.0]]]), np.array([[0.0]])),
+    )
+    monkeypatch.setattr(Start, "draw", lambda self, replicas: chain)
+    for spec, persistent in ((OptimizerSpec("sgd", {"lr": 0.1}), 1), (foreign(NoisySGD), 0)):
+        run = task(start("1,1,1,1", dtype="float64", data=LINE), spec, STRUCTURAL, count=1)
+        counts = run_block(run)
+        check_counts(counts, run)
+        assert counts.event == counts.claimed == 1
+        assert counts.persistent == persistent
 
 
 @events
@@ -561,7 +584,7 @@ def test_a_named_step_that_fails_is_invalid_input(name: str, setting: str) -> No
 
 def test_lbfgs_is_a_foreign_optimizer() -> None:
     """It needs the closure."""
-    run = task(start(dtype="float64"), OptimizerSpec("torch.optim:LBFGS", {"lr": 0.1}), batch=None, steps=3, count=6)
+    run = task(start(dtype="float64"), OptimizerSpec("torch.optim:LBFGS", {"lr": 0.1}), batch=None, steps=2, count=3)
     counts = run_block(run)
     check_counts(counts, run)
     assert not same_bits(trajectory(run)[0], trajectory(run)[-1])
@@ -604,7 +627,7 @@ def test_negative_learning_rates_climb(name: str) -> None:
 @named
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_networks_that_leave_the_reals_are_flagged(name: str, dtype: str) -> None:
-    """A replica is finite or counted as non-finite; those are never counted as frozen, and their last risk is infinite."""
+    """A replica is finite or counted as non-finite; those are never counted as frozen."""
     run = task(start(dtype=dtype), OptimizerSpec(name, {"lr": 1e30}), ONE_NEURON, look_every=1)
     counts = run_block(run)
     check_counts(counts, run)
@@ -614,24 +637,23 @@ def test_networks_that_leave_the_reals_are_flagged(name: str, dtype: str) -> Non
     sure = surely_dead(looks[0], FloatData.of(DATA), dtype).first.any(axis=1)
     assert counts.claimed == counts.persistent == (sure & finite).sum()
     if name == "sgd":
-        assert 0 < counts.non_finite
+        assert counts.non_finite > 0
         assert counts.claimed < sure.sum()  # a dead neuron in a network that left the reals is no evidence
 
 
-def test_all_replicas_of_a_block_may_leave_the_reals() -> None:
-    """Every network of these starts has living neurons only."""
-    for dtype in ("float32", "float64"):
-        for count in (1, 5):
-            run = task(
-                start("1,1,1", "uniform(1/10)", "uniform(0.001)", dtype), OptimizerSpec("sgd", {"lr": 1e30}), count=64
-            )
-            alive = np.flatnonzero(~find_dead(run.start.draw(np.arange(64)), FloatData.of(DATA)).first[:, 0])
-            first = next(a for a, b in pairwise(alive.tolist()) if b == a + 1)
-            block = dataclasses.replace(run, first=first, count=min(count, 2), batch=None)
-            counts = run_block(block)
-            check_counts(counts, block)
-            assert counts.non_finite == block.count
-            assert counts.claimed == counts.persistent == 0
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_all_replicas_of_a_block_may_leave_the_reals(dtype: str, count: int) -> None:
+    """Blocks of networks that are all alive, with a learning rate that drives each of them to infinity."""
+    of = start("1,1,1", "uniform(1/10)", "uniform(0.001)", dtype)
+    alive = np.flatnonzero(~find_dead(of.draw(np.arange(64)), FloatData.of(DATA)).first[:, 0]).tolist()
+    first = next(a for a, b in pairwise(alive) if b == a + 1)
+    block = dataclasses.replace(task(of, OptimizerSpec("sgd", {"lr": 1e30}), batch=None, count=count), first=first)
+    counts = run_block(block)
+    check_counts(counts, block)
+    assert counts.non_finite == count
+    assert counts.outcomes[Outcome.RISK_REACHED.value] == counts.outcomes[Outcome.DIED_LATER.value] == 0
+    assert counts.claimed == counts.persistent == 0
 
 
 def test_a_replica_that_left_the_reals_disturbs_no_other() -> None:
@@ -803,7 +825,7 @@ def test_all_outcomes_in_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_smallest_risk_of_all_looks_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that starts at its labels and is driven away has reached the risk; unless nobody looked."""
+    """A network that is driven away has reached the risk that it started with."""
     noisy = DataSet.from_rows("noisy", [[Fraction(1)], [Fraction(2)]], [[Fraction(1)], [Fraction(5)]])
     near: Network = (1.0, 0.0, 1.0, 0.0)
     assert risk_by_hand(near, noisy) == Fraction(9, 2)
@@ -811,19 +833,6 @@ def test_the_smallest_risk_of_all_looks_counts(monkeypatch: pytest.MonkeyPatch) 
     assert only(Outcome.RISK_REACHED, counts)
     counts = by_hand([near], monkeypatch, lr=-0.01, data=noisy, reachable=Fraction(44, 10), steps=5)
     assert only(Outcome.RISK_NOT_REACHED, counts)
-    # one good step, then steps that overshoot: seen only if one looks after the first
-    risks = {}
-    for steps in range(4):
-        low, high = Fraction(0), Fraction(10**9)
-        while high - low > Fraction(1, 1000):
-            middle = (low + high) / 2
-            reached = only(
-                Outcome.RISK_NOT_REACHED,
-                by_hand([near], monkeypatch, lr=0.11, data=noisy, reachable=middle, steps=steps, look_every=1000),
-            )
-            low, high = (middle, high) if reached else (low, middle)
-        risks[steps] = high
-    assert risks[1] <= risks[0]
 
 
 def test_ties_are_dead_but_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -835,8 +844,8 @@ def test_ties_are_dead_but_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_risk_that_became_infinite_does_not_undo_a_reached_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    near: Network = (1.0, 0.0, 1.0, 0.5)
+    near: Network = (1.0, 0.0, 1.0, 0.5)  # gradients of order 1: the first step is one to infinity
     for reachable, outcome in ((Fraction(1, 2), Outcome.RISK_REACHED), (Fraction(1, 5), Outcome.RISK_NOT_REACHED)):
-        counts = by_hand([near], monkeypatch, lr=-1e200, reachable=reachable, steps=6)
+        counts = by_hand([near], monkeypatch, lr=-1.7e308, reachable=reachable, steps=6)
         assert counts.non_finite == 1
         assert only(outcome, counts)

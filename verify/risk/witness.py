@@ -8,7 +8,7 @@ the rational network that it returns is used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -21,6 +21,8 @@ __all__ = ["Witness", "best_witness"]
 
 Array = npt.NDArray[np.float64]
 MAX_KNOTS = 64  # more would only make the witness's exact risk slower to evaluate
+MAX_KNOTS_THINNED = 8
+LARGE = 2_000  # distinct inputs above which the search looks at a part of them
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,53 @@ def best_witness(architecture: Architecture, data: DataSet) -> Witness:
 @lru_cache(maxsize=256)
 def _search(data: DataSet, neurons: int) -> Witness:
     constant = Witness((Fraction(0),) * data.input_dim, (), data.grand_mean, (), data.noise_floor + data.variance)
-    direction = _direction(data)
-    positions = [sum((u * v for u, v in zip(direction, x, strict=True)), Fraction(0)) for x in data.inputs]
+    sample = _thinned(data)
+    direction = _direction(sample)
+    positions = _positions(sample, direction)
     candidates = sorted(set(positions))[:-1]
     if not candidates:
         return constant
-    fit = _Fit.of(data, positions)
-    found = fit.witness(data, direction, _choose_knots(fit, candidates, neurons))
+    fit = _Fit.of(sample, positions)
+    most = MAX_KNOTS if sample is data else MAX_KNOTS_THINNED
+    knots = _choose_knots(fit, candidates, min(neurons, most))
+    intercept, slopes = fit.solve(knots)
+    found = Witness(direction, tuple(knots), intercept, slopes, _exact_risk(data, direction, knots, intercept, slopes))
     return found if found.risk < constant.risk else constant
+
+
+def _thinned(data: DataSet) -> DataSet:
+    """Every so-manieth distinct input of a large data set, for the search only."""
+    if data.n_inputs <= LARGE:
+        return data
+    chosen = range(0, data.n_inputs, -(-data.n_inputs // LARGE))
+    return replace(
+        data,
+        inputs=tuple(data.inputs[j] for j in chosen),
+        weights=tuple(data.weights[j] for j in chosen),
+        means=tuple(data.means[j] for j in chosen),
+    )
+
+
+def _positions(data: DataSet, direction: tuple[Fraction, ...]) -> list[Fraction]:
+    return [sum((u * v for u, v in zip(direction, x, strict=True)), Fraction(0)) for x in data.inputs]
+
+
+def _exact_risk(
+    data: DataSet,
+    direction: tuple[Fraction, ...],
+    knots: list[Fraction],
+    intercept: tuple[Fraction, ...],
+    slopes: tuple[tuple[Fraction, ...], ...],
+) -> Fraction:
+    """Empirical risk of the network over all data."""
+    outputs = {
+        x: tuple(
+            start + sum((c[i] * (p - t) for c, t in zip(slopes, knots, strict=True) if p > t), Fraction(0))
+            for i, start in enumerate(intercept)
+        )
+        for x, p in zip(data.inputs, _positions(data, direction), strict=True)
+    }
+    return data.risk_of(outputs)
 
 
 @dataclass(frozen=True)
@@ -65,7 +106,6 @@ class _Fit:
     places (K,): scaled positions; labels (K, l_L): scaled labels; root (K,): roots of the weights.
     """
 
-    positions: tuple[Fraction, ...]
     places: Array
     labels: Array
     root: Array
@@ -79,7 +119,6 @@ class _Fit:
         low, span = min(positions), max(positions) - min(positions)
         ranges = tuple((min(column), max(column) - min(column)) for column in zip(*data.means, strict=True))
         return cls(
-            positions=tuple(positions),
             places=np.array([float((p - low) / span) for p in positions]),
             labels=np.array([_scaled(y, ranges) for y in data.means]),
             root=np.sqrt(np.array([float(p) for p in data.weights])),
@@ -94,25 +133,18 @@ class _Fit:
         columns: Array = np.maximum(self.places[:, None] - scaled[None, :], 0.0) * self.root[:, None]
         return columns
 
-    def witness(self, data: DataSet, direction: tuple[Fraction, ...], knots: list[Fraction]) -> Witness:
-        """Least squares at these knots, rounded to rationals, scaled back exactly, and its exact risk."""
+    def solve(self, knots: list[Fraction]) -> tuple[tuple[Fraction, ...], tuple[tuple[Fraction, ...], ...]]:
+        """Least squares at these knots, rounded to rationals and scaled back exactly: intercept and slopes."""
         design = np.column_stack([self.root, self.hinges(knots)])
         solution = np.linalg.lstsq(design, self.labels * self.root[:, None], rcond=None)[0]
-        columns = range(data.output_dim)
         intercept = tuple(
-            self.label_ranges[i][0] + self.label_ranges[i][1] * _rational(solution[0][i]) for i in columns
+            low + span * _rational(value) for value, (low, span) in zip(solution[0], self.label_ranges, strict=True)
         )
         slopes = tuple(
-            tuple(self.label_ranges[i][1] * _rational(row[i]) / self.span for i in columns) for row in solution[1:]
+            tuple(span * _rational(value) / self.span for value, (_, span) in zip(row, self.label_ranges, strict=True))
+            for row in solution[1:]
         )
-        outputs = {
-            x: tuple(
-                intercept[i] + sum((c[i] * (p - t) for c, t in zip(slopes, knots, strict=True) if p > t), Fraction(0))
-                for i in columns
-            )
-            for x, p in zip(data.inputs, self.positions, strict=True)
-        }
-        return Witness(direction, tuple(knots), intercept, slopes, data.risk_of(outputs))
+        return intercept, slopes
 
 
 def _scaled(values: tuple[Fraction, ...], ranges: tuple[tuple[Fraction, Fraction], ...]) -> list[float]:
@@ -141,7 +173,7 @@ def _choose_knots(fit: _Fit, candidates: list[Fraction], neurons: int) -> list[F
     tried = [candidates[i] for i in places]
     hinges, target = fit.hinges(tried), fit.labels * fit.root[:, None]
     chosen = [0]
-    while len(chosen) < min(neurons, len(tried), MAX_KNOTS):
+    while len(chosen) < min(neurons, len(tried)):
         basis = np.linalg.qr(np.column_stack([fit.root, hinges[:, chosen]]))[0]
         residual = target - basis @ (basis.T @ target)
         free = hinges - basis @ (basis.T @ hinges)
