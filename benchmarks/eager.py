@@ -34,7 +34,7 @@ def seconds(start: Start, optimizer: str, replicas: int, steps: int, threads: in
     initial = start.draw(np.arange(replicas))
     began = time.perf_counter()
     spec = OptimizerSpec(optimizer, {"lr": 0.01})
-    list(train(initial, rows, resolve(spec), start.architecture, lambda step: None, (steps,)))
+    list(train(initial, rows, resolve(spec), start.architecture, lambda step: None, (steps,), lambda r: r))
     return time.perf_counter() - began
 
 

@@ -59,7 +59,7 @@ def answer_bound(
     """Put the theorems to a problem given in words. Fails: InvalidInput for whatever cannot be read."""
     if theorem is not None and theorem not in THEOREMS:
         raise InvalidInput(
-            f"theorem {theorem!r}: expected one of {', '.join(THEOREMS)}{did_you_mean(theorem, THEOREMS)}"
+            f"theorem {theorem!r}: expected one of {', '.join(THEOREMS)}{did_you_mean(theorem.upper(), THEOREMS)}"
         )
     problem = Problem(
         Architecture.parse(architecture),

@@ -46,6 +46,7 @@ from verify.results import (
 from verify.risk import best_witness
 from verify.simulation import Outcome, RunCounts, RunTask, StartCounts, StartTask, run_block, sample_starts
 from verify.simulation.eager import check_device
+from verify.simulation.forward import FloatData
 from verify.simulation.runs import Start
 
 __all__ = ["Plan", "PlannedCase", "PlannedStart", "carry_out", "plan", "resolution"]
@@ -134,6 +135,8 @@ def plan(config: AuditConfig, device: str = "cpu") -> Plan:
     """
     check_device(device)
     data = {key: load_data(choice.spec(f"$.data.{key}")) for key, choice in config.data.items()}
+    for each in data.values():
+        FloatData.of(each)  # refuses what floats cannot hold, before anything is drawn
     starts = tuple(start for sweep in config.sweep for start in _plan_sweep(config, sweep, data))
     names = [start.comparison(event) for start in starts for event in start.events]
     names += [case.risk_comparison for start in starts for case in start.cases]

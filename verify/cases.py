@@ -6,11 +6,13 @@ initializations, architectures and optimizers.
 
 from __future__ import annotations
 
+import codecs
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -118,14 +120,24 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     theorems: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = tuple(THEOREMS)
     axis: Literal["width", "depth", "none"] = "none"
 
+    def check(self, path: str) -> None:
+        """Check that every initialization and architecture can be read, and that nothing is named twice.
+
+        Optimizers are built when the audit is planned. Fails: InvalidInput with the path of the value.
+        """
+        _check_distinct(self.data, f"{path}.data")
+        _check_distinct(
+            _read_each(self.initializations, _initialization, f"{path}.initializations"), f"{path}.initializations"
+        )
+        _check_distinct(
+            _read_each(self.architectures, Architecture.parse, f"{path}.architectures"), f"{path}.architectures"
+        )
+        _check_distinct([spec.label for spec in self.parsed_optimizers()], f"{path}.optimizers")
+        _check_distinct(self.theorems, f"{path}.theorems")
+
     def parsed_initializations(self) -> tuple[Initialization, ...]:
         """Return the initializations as laws."""
-        return tuple(
-            parse_initialization(choice)
-            if isinstance(choice, str)
-            else parse_initialization(choice.scheme, choice.bias)
-            for choice in self.initializations
-        )
+        return tuple(_initialization(choice) for choice in self.initializations)
 
     def parsed_architectures(self) -> tuple[Architecture, ...]:
         """Return the architectures."""
@@ -171,8 +183,32 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise InvalidInput(f"$.sweep[{number}].name={sweep.name!r}: another sweep has this name")
             _check_known(sweep.data, self.data, f"$.sweep[{number}].data")
             _check_known(sweep.theorems, THEOREMS, f"$.sweep[{number}].theorems")
+            sweep.check(f"$.sweep[{number}]")
         for name, choice in self.data.items():
             choice.spec(f"$.data.{name}")
+
+
+def _initialization(choice: str | InitializationChoice) -> Initialization:
+    if isinstance(choice, str):
+        return parse_initialization(choice)
+    return parse_initialization(choice.scheme, choice.bias)
+
+
+def _read_each(choices: Iterable[Any], read: Callable[[Any], object], path: str) -> list[str]:
+    """Return the text of each choice as it was understood."""
+    texts = []
+    for position, choice in enumerate(choices):
+        try:
+            texts.append(str(read(choice)))
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}[{position}]: {error}") from error
+    return texts
+
+
+def _check_distinct(names: Sequence[str], path: str) -> None:
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise InvalidInput(f"{path}[{position}]={name!r}: named twice; expected distinct names")
 
 
 def _check_share(value: Number, path: str, *, zero: bool) -> None:
@@ -186,7 +222,8 @@ def _check_known(names: tuple[str, ...], known: Iterable[str], path: str) -> Non
     for position, name in enumerate(names):
         if name not in choices:
             raise InvalidInput(
-                f"{path}[{position}]={name!r}: expected one of {', '.join(choices)}{did_you_mean(name, choices)}"
+                f"{path}[{position}]={name!r}: expected one of {', '.join(choices)}"
+                f"{did_you_mean(name, choices) or did_you_mean(name.upper(), choices)}"
             )
 
 
@@ -218,8 +255,9 @@ def load_config(path: str) -> AuditConfig:
     try:
         with open(path, "rb") as file:
             text = file.read(1_000_001)
-    except OSError as error:
-        raise InvalidInput(f"config {path!r} cannot be read: {os.strerror(error.errno or 0)}") from error
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else error
+        raise InvalidInput(f"config {path!r} cannot be read: {reason}") from error
     if len(text) > 1_000_000:
         raise InvalidInput(f"config {path!r} is larger than 1 MB; expected a TOML file")
     return _decode(text, f"config {path!r}")
@@ -227,10 +265,57 @@ def load_config(path: str) -> AuditConfig:
 
 def _decode(text: bytes, where: str) -> AuditConfig:
     try:
-        config = msgspec.toml.decode(text, type=AuditConfig)
+        config = msgspec.toml.decode(text.removeprefix(codecs.BOM_UTF8), type=AuditConfig)
         config.check()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{where}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"{where}: {_mended(str(error))}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{where}: byte {error.start} is not UTF-8; expected a TOML file") from error
+    except RecursionError as error:
+        raise InvalidInput(f"{where}: nested too deeply; expected a TOML file like the presets") from error
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from error
+    except ValueError as error:
+        raise InvalidInput(f"{where}: {error}; expected a TOML file") from error
     return config
+
+
+_PLACES: tuple[tuple[str, type[msgspec.Struct]], ...] = (
+    (r"\$", AuditConfig),
+    (r"\$\.simulation", Simulation),
+    (r"\$\.inference", Inference),
+    (r"\$\.data\[.*\]", DataChoice),
+    (r"\$\.sweep\[\d+\]", Sweep),
+    (r"\$\.sweep\[\d+\]\.optimizers\[\d+\]", OptimizerChoice),
+    (r"\$\.sweep\[\d+\]\.initializations\[\d+\]", InitializationChoice),
+)
+
+
+def _mended(message: str) -> str:
+    """Put the path of a validation error first, and say what was expected instead of an unknown key or choice."""
+    message, _, path = message.partition(" - at ")
+    path = path.strip("`") or "$"
+    if unknown := re.search(r"unknown field `(.*)`", message):
+        fields = list(_hints_at(path))
+        message = f"unknown key {unknown[1]!r}; expected one of {', '.join(fields)}{did_you_mean(unknown[1], fields)}"
+    elif wrong := re.search(r"Invalid enum value '(.*)'", message):
+        choices = _choices_at(path)
+        return f"{path}={wrong[1]!r}: expected one of {', '.join(choices)}{did_you_mean(wrong[1], choices)}"
+    elif message.startswith("Object missing"):
+        message = message.replace("Object missing required field", "missing key").replace("`", "'")
+    else:
+        message = message.replace("Expected", "expected").replace("`", "")
+    return f"{path}: {message}"
+
+
+def _hints_at(path: str) -> dict[str, Any]:
+    """The keys of the table at a path, with their types."""
+    struct = next((struct for pattern, struct in _PLACES if re.fullmatch(pattern, path)), None)
+    return {} if struct is None else get_type_hints(struct)
+
+
+def _choices_at(path: str) -> tuple[str, ...]:
+    """The words that the key at the end of a path may be."""
+    table, _, key = path.rpartition(".")
+    hint = _hints_at(table).get(key)
+    return tuple(word for part in (hint, *get_args(hint)) if get_origin(part) is Literal for word in get_args(part))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +28,14 @@ EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input becomes one sentence on standard error and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if "" not in sys.path:
+        sys.path.append("")  # `package.module:Class` may lie in the folder that one works in
     try:
-        status = command.main(args=arguments, prog_name="nonconv", standalone_mode=False)
+        with _interruptible():
+            status = command.main(args=arguments, prog_name="nonconv", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         status = leaving.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -38,8 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _complain(str(error))
         status = EXIT_BAD_INPUT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         status = 0
+    except OSError as error:
+        _drop_output()
+        _complain(f"output cannot be written: {error.strerror}")
+        status = EXIT_BAD_INPUT
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -47,10 +61,39 @@ def _complain(sentence: str) -> None:
     click.echo(f"nonconv: {sentence}", err=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM interrupt; the clean-up that follows is left to run to its end."""
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+
+    def interrupt(number: int, frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    earlier = [(number, signal.signal(number, interrupt)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in earlier:
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, handler)
+
+
+def _drop_output() -> None:
+    """Nobody reads standard output any more: what is still buffered must not fail when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="nonconv", message="%(prog)s %(version)s")
-def command() -> None:
+@click.pass_context
+def command(context: click.Context) -> None:
     """Certified auditing of non-convergence theorems for neural-network training."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 # --- audit -------------------------------------------------------------------------------------------------------
@@ -87,19 +130,28 @@ def audit(
 
     if config is not None and preset is not None:
         raise InvalidInput(f"both a configuration ({config!r}) and a preset ({preset!r}) were given; expected one")
-    chosen = load_config(config) if config is not None else load_preset(preset or "quick")
+    chosen = load_config(config) if config is not None else load_preset("quick" if preset is None else preset)
     if seed is not None:
         chosen = chosen.with_seed(seed)
     name = preset or "quick" if config is None else Path(config).stem
-    folder = OutputFolder(Path(out) if out is not None else Path("reports") / name)
-    with folder.writing() as target:
+    folder = OutputFolder(_folder(out, Path("reports") / name))
+    with folder.writing() as target, redirect_stdout(sys.stderr):
         planned = plan(chosen, device)
         target.write_manifest(planned.manifest())
         results = _simulate(planned, workers)
         target.write_results(results)
-    _show_audit(results, folder.path, as_json)
+    try:
+        _show_audit(results, folder.path, as_json)
+    except BrokenPipeError:
+        _drop_output()
     if results.refuted:
         raise click.exceptions.Exit(EXIT_REFUTED)
+
+
+def _folder(given: str | None, default: Path) -> Path:
+    if given == "":
+        raise InvalidInput("--out='': expected the name of a folder")
+    return default if given is None else Path(given)
 
 
 def _simulate(planned: Plan, workers: int | None) -> Results:
@@ -113,9 +165,10 @@ def _simulate(planned: Plan, workers: int | None) -> Results:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"simulating {planned.n_cases} cases", total=None)
+        told = f"simulating {planned.n_cases} case{'s' if planned.n_cases != 1 else ''}"
+        bar = progress.add_task(told, total=None)
         if not console.is_terminal:
-            console.print(f"simulating {planned.n_cases} cases")
+            console.print(told)
         with worker_processes(workers or usable_cores()) as executor:
             return carry_out(planned, executor, lambda done, total: progress.update(bar, completed=done, total=total))
 
@@ -127,7 +180,7 @@ def _show_audit(results: Results, folder: Path, as_json: bool) -> None:
     from verify.report import terminal_report
 
     if as_json:
-        click.echo(results_json(results))
+        click.echo(results_json(results).encode())
         return
     Console().print(terminal_report(results))
     click.echo(f"report: {folder / 'index.html'}")
@@ -171,7 +224,8 @@ def bound(
     """
     from verify.answer import answer_bound, bound_json, bound_text
 
-    answer = answer_bound(arch, init, bias, _data_spec(data), optimizer, theorem)
+    with redirect_stdout(sys.stderr):
+        answer = answer_bound(arch, init, bias, _data_spec(data), optimizer, theorem)
     if as_json:
         click.echo(json.dumps(bound_json(answer), indent=1))
         return
@@ -230,7 +284,7 @@ def report(results: str, out: str | None) -> None:
     from verify.output import write_again
     from verify.results import read_results
 
-    folder = Path(out) if out is not None else Path(results).parent
+    folder = _folder(out, Path(results).parent)
     write_again(read_results(results), folder)
     click.echo(f"report: {folder / 'index.html'}")
 

@@ -20,6 +20,7 @@ from verify.results import Results
 __all__ = ["OutputFolder", "PartialFolder", "results_json", "write_again"]
 
 RESULTS, MANIFEST = "results.json", "manifest.json"
+OWN = {RESULTS, MANIFEST, "index.html", "report.md", "figures"}
 
 
 def results_json(results: Results) -> str:
@@ -55,28 +56,35 @@ class OutputFolder:
 
         Fails: InvalidInput if the place holds something that is not an audit, or cannot be written.
         """
-        self._check_replaceable()
         try:
+            self._check_replaceable()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
-        except OSError as error:
-            raise InvalidInput(f"output folder {str(self.path)!r} cannot be written: {error.strerror}") from error
+        except InvalidInput:
+            raise
+        except (OSError, ValueError) as error:
+            raise _unwritable(self.path, error) from error
         try:
             yield PartialFolder(partial)
             self._put_in_place(partial)
         except OSError as error:
-            raise InvalidInput(f"output folder {str(self.path)!r} cannot be written: {error.strerror}") from error
+            raise _unwritable(self.path, error) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _check_replaceable(self) -> None:
-        if not self.path.exists() and not self.path.is_symlink():
+        if self.path.is_symlink():
+            raise InvalidInput(f"output folder {str(self.path)!r} is a link; expected a folder or a new name")
+        if not self.path.exists():
             return
-        if not self.path.is_dir() or self.path.is_symlink():
+        if not self.path.is_dir():
             raise InvalidInput(f"output folder {str(self.path)!r} is a file; expected a folder or a new name")
-        if any(self.path.iterdir()) and not (self.path / RESULTS).is_file():
+        names = {entry.name for entry in self.path.iterdir()}
+        foreign = sorted(names - OWN)
+        if foreign or (names and RESULTS not in names):
+            why = f"such as {foreign[0]!r}" if foreign else f"it has no {RESULTS}"
             raise InvalidInput(
-                f"output folder {str(self.path)!r} holds something that is not an audit (it has no {RESULTS}); "
+                f"output folder {str(self.path)!r} holds something that is not an audit ({why}); "
                 "expected an empty folder, an earlier audit or a new name"
             )
 
@@ -90,10 +98,16 @@ class OutputFolder:
         os.rename(self.path, earlier)
         try:
             os.rename(partial, self.path)
-        except OSError:
-            os.rename(earlier, self.path)
+        except BaseException:
+            if not self.path.exists():
+                os.rename(earlier, self.path)
             raise
         shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> InvalidInput:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return InvalidInput(f"output folder {str(path)!r} cannot be written: {reason}")
 
 
 def _umask() -> int:
@@ -108,4 +122,4 @@ def write_again(results: Results, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_reports(results, folder)
     except OSError as error:
-        raise InvalidInput(f"folder {str(folder)!r} cannot be written: {error.strerror}") from error
+        raise _unwritable(folder, error) from error

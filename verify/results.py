@@ -6,6 +6,7 @@ Exact numbers are strings "p/q". One value decides everything: `Results.refuted`
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Annotated
 
 import msgspec
 
@@ -31,6 +32,9 @@ __all__ = [
 
 SCHEMA = "nonconv-results/1"
 
+Ratio = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,4300}/[1-9][0-9]{0,4299}$")]
+VerdictName = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(verdict.value for verdict in Verdict)})$")]
+
 
 def write_ratio(value: Fraction) -> str:
     """Write an exact number as "p/q"."""
@@ -54,8 +58,8 @@ class FindingResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BoundResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Enclosure `[lo, hi]` of a bound."""
 
-    lo: str
-    hi: str
+    lo: Ratio
+    hi: Ratio
 
 
 class FrequencyResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,15 +70,15 @@ class FrequencyResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lost: int
     trials: int
     interval: str
-    alpha: str
-    lo: str
-    hi: str
+    alpha: Ratio
+    lo: Ratio
+    hi: Ratio
 
 
 class JudgementResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A verdict and its reason; evidence is the weakest level that it rests on."""
 
-    verdict: str
+    verdict: VerdictName
     why: str
     evidence: str
 
@@ -99,7 +103,7 @@ class TheoremResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     risk: JudgementResult | None
     rate: float | None
     rate_per: str | None
-    margin: str | None
+    margin: Ratio | None
 
 
 class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +120,7 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     persistent: int
     non_finite: int
     outcomes: dict[str, int]
-    reachable: str
+    reachable: Ratio
     risk: FrequencyResult
     persistence: JudgementResult
 
@@ -130,8 +134,8 @@ class DataResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: int
     input_dim: int
     output_dim: int
-    noise_floor: str
-    variance: str
+    noise_floor: Ratio
+    variance: Ratio
 
 
 class StartResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,7 +164,7 @@ class CaseResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: str
     optimizer: str
     learning_rate: float | None
-    theorems: tuple[TheoremResult, ...]
+    theorems: Annotated[tuple[TheoremResult, ...], msgspec.Meta(min_length=1)]
     run: RunResult
 
     @property
@@ -219,15 +223,28 @@ def read_results(path: str) -> Results:
     try:
         with open(path, "rb") as file:
             raw = file.read()
-    except OSError as error:
-        raise InvalidInput(f"results {path!r} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"results {path!r} cannot be read: {reason}") from error
     try:
         head = msgspec.json.decode(raw, type=_Head)
         if head.schema != SCHEMA:
             raise InvalidInput(f"results {path!r} have schema {head.schema!r}; expected {SCHEMA!r}")
-        return msgspec.json.decode(raw, type=Results)
-    except msgspec.DecodeError as error:
+        results = msgspec.json.decode(raw, type=Results)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"results {path!r} cannot be read: {error}") from error
+    _check_references(results, path)
+    return results
+
+
+def _check_references(results: Results, path: str) -> None:
+    keys, starts = {data.key for data in results.data}, {start.id for start in results.starts}
+    for number, start in enumerate(results.starts):
+        if start.data not in keys:
+            raise InvalidInput(f"results {path!r}: $.starts[{number}].data={start.data!r}: expected a key of $.data")
+    for number, case in enumerate(results.cases):
+        if case.start not in starts:
+            raise InvalidInput(f"results {path!r}: $.cases[{number}].start={case.start!r}: expected an id of $.starts")
 
 
 class _Head(msgspec.Struct):

@@ -27,6 +27,7 @@ from theorems.setting import Architecture, DataSet
 from verify.dead_neuron import METHODS, TRIVIAL, DeadProbability, dead_probability
 from verify.dead_neuron.box import box_uniform, unit_box_probability
 from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d, zero_bias_1d
+from verify.enclosure import Enclosure
 
 FALSE_ALARM = 1e-8
 NARROW = Fraction(1, 2**48)

@@ -20,6 +20,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from theorems.errors import InvalidInput
 from theorems.setting import DataSet
 from verify.simulation import forward
 from verify.simulation.draw import Layer, Parameters
@@ -28,8 +29,8 @@ from verify.simulation.forward import (
     FloatData,
     RiskBounds,
     find_dead,
-    has_structurally_dead_layer,
     risk_bounds,
+    structurally_dead_layer,
     surely_dead,
 )
 
@@ -280,7 +281,7 @@ def test_structurally_dead_is_the_definition(seed: int) -> None:
     if seed % 2:  # more negative numbers, hence more structurally dead layers
         parameters = tuple(Layer(np.minimum(p.weight, -p.weight * 0.5), np.minimum(p.bias, 0.25)) for p in parameters)
     found = find_dead(parameters, given_rows.data)
-    structural = has_structurally_dead_layer(parameters, found.first)
+    structural = structurally_dead_layer(parameters, found.first) > 0
     for r in range(len(found.layer)):
         layers = structurally_dead_by_definition(parameters, r, found.first[r].tolist())
         assert structural[r] == bool(layers)
@@ -303,10 +304,10 @@ def test_structural_death_by_hand() -> None:
         found = check_dead(network, rows([1], [2]))
         assert found.first.tolist() == [[True, False]]
         assert found.layer.tolist() == [layer]
-        assert has_structurally_dead_layer(network, found.first).tolist() == [structural]
-        everything = has_structurally_dead_layer(network, np.array([[True, True]]))
+        assert (structurally_dead_layer(network, found.first) > 0).tolist() == [structural]
+        everything = structurally_dead_layer(network, np.array([[True, True]])) > 0
         assert everything.tolist() == [True]
-        assert not has_structurally_dead_layer(network, np.array([[False, False]])).any()
+        assert not (structurally_dead_layer(network, np.array([[False, False]])) > 0).any()
 
 
 def test_the_adversarial_networks_are_adversarial() -> None:
@@ -321,7 +322,8 @@ def test_the_adversarial_networks_are_adversarial() -> None:
         for dead in (True, False):
             neurons[dead] += int((found.first == dead).sum())
         total += len(found.layer)
-        doubtful += int(forward._filter(parameters[:-1], given_rows.data, given_rows.data.inputs, 2.0**-53)[2].sum())
+        given_data = given_rows.data
+        doubtful += int(forward._filter(parameters[:-1], given_data, given_data.inputs, forward.FLOAT64)[2].sum())
         exact_ties += sum(
             max(column) == 0
             for r in range(len(found.layer))
@@ -703,7 +705,11 @@ def test_risks_are_bounded_at_any_scale(seed: int, scale: float) -> None:
 def test_squares_outside_the_range_of_floats(output: float) -> None:
     """The risk is the square of one output; just below and above the smallest positive float, and above the largest."""
     check_risk(net(([[1.0]], [0.0]), ([[output]], [0.0])), rows([1]))
-    check_risk(net(([[1.0]], [0.0]), ([[1.0]], [0.0])), rows([1], labels=[[1 + Fraction(output)]]))
+    if output < 2.0**400:
+        check_risk(net(([[1.0]], [0.0]), ([[1.0]], [0.0])), rows([1], labels=[[1 + Fraction(output)]]))
+    else:
+        with pytest.raises(InvalidInput, match="expected at most 2\\^400"):
+            FloatData.of(DataSet.from_rows("huge", [(Fraction(1),)], [(1 + Fraction(output),)]))
 
 
 def test_tiny_labels() -> None:

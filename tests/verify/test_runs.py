@@ -467,6 +467,7 @@ def test_a_copy_of_sgd_trains_like_stacked_sgd(foreign: Foreign, batch: int | No
             run.start.architecture,
             lambda step: None if rows is None else rows[step - 1],
             (0, 3, 20),
+            lambda replica: replica,
         )
         finals.append([flat(look) for look in looks])
         assert resolved.per_coordinate is (spec.target == "sgd")

@@ -104,23 +104,60 @@ def resolve(spec: OptimizerSpec) -> ResolvedOptimizer:
     arguments: dict[str, Setting] = ({"lr": named.lr} | dict(named.fixed)) if named else {}
     arguments |= dict(spec.settings)
     _check_names(spec, torch_class)
-    try:
-        optimizer = _construct(torch_class, [torch.zeros(2, requires_grad=True)], arguments)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InvalidInput(f"optimizer {spec.label}: cannot be built with these settings: {reason}") from error
-    settings = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"} | dict(arguments)
+    if named is not None:
+        _check_types(spec, torch_class)
+    settings = _trial(spec, torch_class, arguments, step=named is not None) | dict(arguments)
     if named is None:
         return ResolvedOptimizer(spec, torch_class, arguments, settings, False, OptimizerClass(spec.label, ()))
     properties = class_of_rule(RULES[spec.target], settings, spec.label)
     return ResolvedOptimizer(spec, torch_class, arguments, settings, True, properties)
 
 
+def _trial(
+    spec: OptimizerSpec,
+    torch_class: type[torch.optim.Optimizer],
+    arguments: Mapping[str, Setting],
+    *,
+    step: bool,
+) -> dict[str, object]:
+    """Build the optimizer on a dummy parameter, step it if asked to, and return all of its settings."""
+    parameter = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    parameter.grad = torch.ones_like(parameter)
+    try:
+        optimizer = _construct(torch_class, [parameter], arguments)
+        if step:
+            optimizer.step()
+        return {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+    except (Exception, SystemExit) as error:
+        raise InvalidInput(f"optimizer {spec.label}: cannot be built with these settings: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of a foreign error."""
+    lines = str(error).splitlines()
+    return lines[0] if lines and isinstance(error, Exception) else type(error).__name__
+
+
+def _check_types(spec: OptimizerSpec, torch_class: type[torch.optim.Optimizer]) -> None:
+    """Compare settings with the defaults of torch, which itself takes almost anything for a number or a flag."""
+    parameters = inspect.signature(torch_class.__init__).parameters
+    for key, value in spec.settings.items():
+        default = parameters[key].default
+        if isinstance(default, tuple):
+            good, expected = isinstance(value, tuple) and len(value) == len(default), f"{len(default)} numbers"
+        elif isinstance(default, bool) or default is None:
+            good, expected = isinstance(value, bool), "true or false"
+        else:
+            good, expected = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+        if not good:
+            raise InvalidInput(f"optimizer {spec.target!r}: setting {key}={value!r}: expected {expected}")
+
+
 def _check_numbers(spec: OptimizerSpec) -> None:
     for key, value in spec.settings.items():
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, float) and not math.isfinite(number):
-                raise InvalidInput(f"optimizer {spec.target!r}: setting {key}={number} must be a finite number")
+                raise InvalidInput(f"optimizer {spec.target!r}: setting {key}={number}: expected a finite number")
 
 
 def _check_names(spec: OptimizerSpec, torch_class: type[torch.optim.Optimizer]) -> None:
@@ -145,8 +182,8 @@ def _import(target: str) -> type[torch.optim.Optimizer]:
         )
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidInput(f"optimizer {target!r} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise InvalidInput(f"optimizer {target!r} cannot be imported: {_reason(error)}") from error
     if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
         raise InvalidInput(f"optimizer {target!r} is not a subclass of torch.optim.Optimizer")
     return found

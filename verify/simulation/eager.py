@@ -56,17 +56,19 @@ def train(
     architecture: Architecture,
     batches: Batches,
     checkpoints: tuple[int, ...],
+    seed: Callable[[int], int],
 ) -> Iterator[Parameters]:
     """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
 
-    `batches(step)` gives row numbers (replicas, batch) for steps 1, 2, …, or None for all rows.
+    `batches(step)` gives row numbers (replicas, batch) for steps 1, 2, …, or None for all rows; `seed(r)` seeds torch's
+    generator for replica r of the block where replicas are trained one by one.
     Fails: InvalidInput if the optimizer's step raises.
     """
     if optimizer.per_coordinate:
         yield from _train_stacked(start, rows, optimizer, architecture, batches, checkpoints)
         return
     singles = [
-        list(_train_single(_replica(start, r), rows, optimizer, _of_replica(batches, r), checkpoints))
+        _train_reproducibly(_replica(start, r), rows, optimizer, _of_replica(batches, r), checkpoints, seed(r))
         for r in range(len(start[0].bias))
     ]
     for at_checkpoint in zip(*singles, strict=True):
@@ -74,6 +76,21 @@ def train(
             Layer(np.stack([net[k].weight for net in at_checkpoint]), np.stack([net[k].bias for net in at_checkpoint]))
             for k in range(len(start))
         )
+
+
+def _train_reproducibly(
+    start: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+    rows: TrainingRows,
+    optimizer: ResolvedOptimizer,
+    batches: Batches,
+    checkpoints: tuple[int, ...],
+    seed: int,
+) -> list[list[Layer]]:
+    """Train one replica with torch's own generator seeded for it, since foreign optimizers may draw from that."""
+    devices = [rows.inputs.device] if rows.inputs.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        return list(_train_single(start, rows, optimizer, batches, checkpoints))
 
 
 def _train_stacked(
@@ -84,15 +101,18 @@ def _train_stacked(
     batches: Batches,
     checkpoints: tuple[int, ...],
 ) -> Iterator[Parameters]:
-    flat = _leaf(_flatten(start), rows)
-    stepper = optimizer.build([flat])
+    replicas = len(start[0].bias)
+    # torch multiplies a stack of one matrix by other code, with other bits: a lone replica gets a companion
+    flat = _leaf(np.repeat(_flatten(start), 2, axis=0) if replicas == 1 else _flatten(start), rows)
+    stepper = _built(optimizer, [flat])
     done = 0
     for checkpoint in checkpoints:
         for step in range(done + 1, checkpoint + 1):
-            x, y = _batch(rows, batches(step))
+            numbers = batches(step)
+            x, y = _batch(rows, numbers if numbers is None or replicas > 1 else np.repeat(numbers, 2, axis=0))
             _one_step(stepper, optimizer, lambda: _split(flat, architecture), x, y)
         done = checkpoint
-        yield _to_numpy(_split(flat.detach(), architecture))
+        yield _to_numpy(_split(flat.detach()[:replicas], architecture))
 
 
 def _train_single(
@@ -103,7 +123,7 @@ def _train_single(
     checkpoints: tuple[int, ...],
 ) -> Iterator[list[Layer]]:
     layers = [(_leaf(w, rows), _leaf(b, rows)) for w, b in start]
-    stepper = optimizer.build([parameter for layer in layers for parameter in layer])
+    stepper = _built(optimizer, [parameter for layer in layers for parameter in layer])
     done = 0
     for checkpoint in checkpoints:
         for step in range(done + 1, checkpoint + 1):
@@ -130,16 +150,27 @@ def _one_step(
         value.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
         return value
 
-    if optimizer.per_coordinate:
-        closure()
-        stepper.step()
-        return
     try:
         closure()
-        stepper.step(closure)  # type: ignore[arg-type]  # torch types the closure as returning a float
+        if optimizer.per_coordinate:
+            stepper.step()
+        else:
+            stepper.step(closure)  # type: ignore[arg-type]  # torch types the closure as returning a float
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InvalidInput(f"optimizer {optimizer.spec.label}: step failed: {reason}") from error
+        raise InvalidInput(f"optimizer {optimizer.spec.label}: step failed: {_reason(error)}") from error
+
+
+def _built(optimizer: ResolvedOptimizer, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+    try:
+        return optimizer.build(parameters)
+    except Exception as error:
+        raise InvalidInput(
+            f"optimizer {optimizer.spec.label}: cannot be built for these layers: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _loss(layers: list[tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,11 @@
 A float network has dyadic rational parameters, so "dead on the data" is a question of exact arithmetic. A float64 pass
 with a running error bound answers it for nearly all replicas; the rest is done in fractions.
 
-Error bound: a float inner product of `n` terms with a bias has, in any order of summation, an error of at most
-`g (|W| |h| + |b|)` with `g = (n+3) u / (1 - (n+3) u)`, `u` the unit roundoff (the rounding of the inputs included); an
-error `e` of `h` adds `|W| e`. Exact zeros stay exact zeros: the bound is 0 there. Products cannot underflow while
-non-zero factors are at least 2^-400 and 2^-500; replicas (or data) outside that range are done exactly.
+Error bound: a float inner product of `n` terms with a bias has, in any order of summation and with or without fused
+multiply-add, an error of at most `g (|W| |h| + |b|)` with `g = (n+3) u / (1 - (n+3) u)`, `u` the unit roundoff (the
+rounding of the inputs included); an error `e` of `h` adds `|W| e`. Exact zeros stay exact zeros: the bound is 0 there.
+This holds while nothing overflows or underflows: `Arithmetic` gives ranges in which that cannot happen, and whatever
+leaves them is decided in fractions, or not claimed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from theorems.errors import InvalidInput
 from theorems.setting import DataSet
-from verify.enclosure import float_down, float_up
+from verify.enclosure import at_most, float_down, float_up
 from verify.simulation.draw import Layer, Parameters
 
 __all__ = [
@@ -26,8 +28,8 @@ __all__ = [
     "FloatData",
     "RiskBounds",
     "find_dead",
-    "has_structurally_dead_layer",
     "risk_bounds",
+    "structurally_dead_layer",
     "surely_dead",
 ]
 
@@ -35,12 +37,42 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
 _SAFETY = 1.0 + 2.0**-20  # covers the rounding of the error bound's own arithmetic
-_SMALLEST = 2.0**-400
-_LARGEST = 2.0**400
 _UNDERFLOW = 2.0**-1000  # more than all underflowing products of one inner product can lose together
 _CHUNK = 50_000  # numbers in one activation array: small enough to stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A floating-point format, and ranges of magnitudes in which no product underflows and no sum overflows.
+
+    Symbols: unit = u; factor = least and greatest non-zero parameter or input; activation = least non-zero activation;
+    error = least non-zero error bound; bound = greatest error bound (it is at least u times the sum of all products).
+    """
+
+    unit: float
+    factor: tuple[float, float]
+    activation: float
+    error: float
+    bound: float
+
+    def strays(self, values: Floats) -> Bools:
+        """Which parameters or inputs leave the range."""
+        size = np.abs(values)
+        outside: Bools = ((size > 0) & (size < self.factor[0])) | ~(size <= self.factor[1])
+        return outside
+
+    def leaves(self, h: Floats, error: Floats) -> Bools:
+        """Which replicas have activations (replicas, width, points) or error bounds outside the range."""
+        small = ((h > 0) & (h < self.activation)) | ((error > 0) & (error < self.error))
+        outside: Bools = np.any(small | ~(error < self.bound), axis=(1, 2))
+        return outside
+
+
+FLOAT64 = Arithmetic(2.0**-53, (2.0**-400, 2.0**400), 2.0**-500, 2.0**-560, 2.0**900)
+# Decided in float64 but claimed of a float32 run, so in the ranges of float32: products above 2^-126, sums below 2^127.
+FLOAT32 = Arithmetic(2.0**-24, (2.0**-50, 2.0**40), 2.0**-60, 2.0**-560, 2.0**80)
+ARITHMETIC = {"float64": FLOAT64, "float32": FLOAT32}
 
 
 @dataclass(frozen=True)
@@ -54,13 +86,25 @@ class FloatData:
 
     @classmethod
     def of(cls, data: DataSet) -> FloatData:
-        """Round every number to nearest."""
+        """Round every number to nearest. Fails: InvalidInput for numbers beyond 2^400: no simulation could use them."""
+        largest = max(abs(v) for row in (*data.inputs, *data.means) for v in row)
+        if largest > 2**400:
+            raise InvalidInput(
+                f"data {data.name!r} holds a number of size {at_most(largest)}; expected at most 2^400 to simulate "
+                "training (bounds alone need no such limit)"
+            )
         return cls(
             data,
             inputs=np.array([[_nearest(v) for v in x] for x in data.inputs]),
             labels=np.array([[_nearest(v) for v in y] for y in data.means]).T,
             weights=np.array([_nearest(p) for p in data.weights]),
         )
+
+    def fits(self, arithmetic: Arithmetic) -> bool:
+        """Whether every input is 0 or inside the range of the arithmetic, before rounding."""
+        least = Fraction(arithmetic.factor[0])
+        tiny = any(0 < abs(v) < least for x in self.exact.inputs for v in x)
+        return not tiny and not arithmetic.strays(self.inputs).any()
 
 
 def _nearest(value: Fraction) -> float:
@@ -85,8 +129,7 @@ def find_dead(parameters: Parameters, data: FloatData) -> DeadNeurons:
     Rigour:   exact: an error-bounded filter, fractions where it cannot decide.
     """
     hidden = parameters[:-1]
-    with np.errstate(over="ignore", invalid="ignore"):
-        first, layer, unsure = _filter(hidden, data, _extreme_inputs(data), UNIT["float64"])
+    first, layer, unsure = _filter(hidden, data, _extreme_inputs(data), FLOAT64)
     for r in np.flatnonzero(unsure):
         first[r], layer[r] = _exact([Layer(part.weight[r], part.bias[r]) for part in hidden], data.exact)
     return DeadNeurons(first, layer)
@@ -97,40 +140,39 @@ def surely_dead(parameters: Parameters, data: FloatData, dtype: str) -> DeadNeur
 
     These must stay frozen bit for bit in a float run under (F); a tie within rounding may legitimately be revived.
     """
-    hidden = parameters[:-1]
-    with np.errstate(over="ignore", invalid="ignore"):
-        first, layer, _ = _filter(hidden, data, data.inputs, UNIT[dtype])
+    first, layer, _ = _filter(parameters[:-1], data, data.inputs, ARITHMETIC[dtype])
     return DeadNeurons(first, layer)
 
 
-def has_structurally_dead_layer(parameters: Parameters, first: Bools) -> Bools:
-    """Which networks have a structurally dead hidden layer, given the dead first-layer neurons; shape (replicas,).
+def structurally_dead_layer(parameters: Parameters, first: Bools) -> Ints:
+    """Number of the first structurally dead hidden layer of each network, 0 if none, given dead first-layer neurons.
 
     Source:   math Lemma 3: `D_k` = neurons with bias `<= 0` and weights `<= 0` from all neurons outside `D_{k-1}`.
-    Rigour:   exact; only signs are looked at.
+    Rigour:   exact; only signs are looked at, so such a layer is dead in floating point as well.
     """
     dead = first
-    found: Bools = np.all(first, axis=1)
-    for part in parameters[1:-1]:
+    found = np.where(np.all(first, axis=1), 1, 0)
+    for number, part in enumerate(parameters[1:-1], start=2):
         harmless = (part.weight <= 0) | dead[:, None, :]
         dead = (part.bias <= 0) & np.all(harmless, axis=2)
-        found = found | np.all(dead, axis=1)
+        found = np.where((found == 0) & np.all(dead, axis=1), number, found)
     return found
 
 
-def _filter(hidden: Parameters, data: FloatData, points: Floats, unit: float) -> tuple[Bools, Ints, Bools]:
+def _filter(hidden: Parameters, data: FloatData, points: Floats, arithmetic: Arithmetic) -> tuple[Bools, Ints, Bools]:
     """Surely dead first-layer neurons (looked at on `points`), first surely dead layer, and undecided replicas."""
-    z, bound = _affine(hidden[0], points.T, np.zeros_like(points.T), unit)
-    positive, nonpositive = z > bound, z <= -bound
-    first: Bools = np.all(nonpositive, axis=2)
-    decided = np.all(first | np.any(positive, axis=2), axis=1) & _in_range(data.inputs)
-    unsure: Bools = ~decided | _out_of_range(hidden)
-    layer = np.where(first.all(axis=1), 1, 0)
-    undecided = np.flatnonzero((layer == 0) & ~unsure)
-    undecided = undecided[~_alive_at_one_input(_take(hidden, undecided), data, unit)]
-    for chunk in _chunks(undecided, hidden, data):
-        layer[chunk], doubtful = _first_dead_layer(_take(hidden, chunk), data.inputs, unit)
-        unsure[chunk] |= doubtful
+    stray = _out_of_range(hidden, arithmetic) | (not data.fits(arithmetic))
+    with np.errstate(over="ignore", invalid="ignore"):
+        z, bound = _affine(hidden[0], points.T, np.zeros_like(points.T), arithmetic)
+        stray |= ~np.all(bound < arithmetic.bound, axis=(1, 2))
+        first: Bools = np.all(z <= -bound, axis=2) & ~stray[:, None]
+        unsure: Bools = stray | ~np.all(first | np.any(z > bound, axis=2), axis=1)
+        layer = np.where(first.all(axis=1), 1, 0)
+        open_ones = np.flatnonzero((layer == 0) & ~unsure)
+        open_ones = open_ones[~_alive_at_one_input(_take(hidden, open_ones), data, arithmetic)]
+        for chunk in _chunks(open_ones, hidden, data):
+            layer[chunk], doubtful = _first_dead_layer(_take(hidden, chunk), data.inputs, arithmetic)
+            unsure[chunk] |= doubtful
     return first, layer, unsure
 
 
@@ -151,28 +193,18 @@ def _take(hidden: Parameters, replicas: Ints) -> Parameters:
     return tuple(Layer(part.weight[replicas], part.bias[replicas]) for part in hidden)
 
 
-def _out_of_range(hidden: Parameters) -> Bools:
-    """Replicas with non-zero parameters so small or large that products might leave the normal range."""
-    bad = np.zeros(len(hidden[0].bias), dtype=bool)
-    for part in hidden:
-        for values in (part.weight.reshape(len(bad), -1), part.bias):
-            bad |= _strays(values).any(axis=1)
+def _out_of_range(layers: Parameters, arithmetic: Arithmetic) -> Bools:
+    """Replicas with parameters so small or large that products might leave the normal range."""
+    bad = np.zeros(len(layers[0].bias), dtype=bool)
+    for part in layers:
+        bad |= arithmetic.strays(part.weight).any(axis=(1, 2)) | arithmetic.strays(part.bias).any(axis=1)
     return bad
 
 
-def _in_range(inputs: Floats) -> bool:
-    return not _strays(inputs).any()
-
-
-def _strays(values: Floats) -> Bools:
-    size = np.abs(values)
-    return ((size > 0) & (size < _SMALLEST)) | (size > _LARGEST)
-
-
-def _affine(layer: Layer, h: Floats, error: Floats, unit: float) -> tuple[Floats, Floats]:
+def _affine(layer: Layer, h: Floats, error: Floats, arithmetic: Arithmetic) -> tuple[Floats, Floats]:
     """Pre-activations (replicas, out, points) and bounds of their errors, from `h` (…, in, points) with errors."""
     terms = layer.weight.shape[2] + 3
-    growth = terms * unit / (1.0 - terms * unit)
+    growth = terms * arithmetic.unit / (1.0 - terms * arithmetic.unit)
     z = layer.weight @ h + layer.bias[:, :, None]
     spread = np.abs(layer.weight) @ (growth * (np.abs(h) + error) + error)
     return z, _SAFETY * (spread + growth * np.abs(layer.bias)[:, :, None])
@@ -184,34 +216,34 @@ def _relu(z: Floats, bound: Floats) -> tuple[Floats, Floats]:
     return np.where(off, 0.0, np.maximum(z, 0.0)), np.where(off, 0.0, bound)
 
 
-def _alive_at_one_input(hidden: Parameters, data: FloatData, unit: float) -> Bools:
+def _alive_at_one_input(hidden: Parameters, data: FloatData, arithmetic: Arithmetic) -> Bools:
     """Replicas in which every hidden layer has a surely positive neuron at one middle input: no layer is dead."""
     middle = data.inputs[len(data.inputs) // 2][:, None]
     h, error = middle, np.zeros_like(middle)
     alive = np.ones(len(hidden[0].bias), dtype=bool)
     for part in hidden:
-        z, bound = _affine(part, h, error, unit)
-        alive &= (z > bound).any(axis=(1, 2))
+        z, bound = _affine(part, h, error, arithmetic)
         h, error = _relu(z, bound)
+        alive &= np.any(z > bound, axis=(1, 2)) & np.all(bound < arithmetic.bound, axis=(1, 2))
+        alive &= ~arithmetic.leaves(h, error)
     return alive
 
 
-def _first_dead_layer(hidden: Parameters, inputs: Floats, unit: float) -> tuple[Ints, Bools]:
+def _first_dead_layer(hidden: Parameters, inputs: Floats, arithmetic: Arithmetic) -> tuple[Ints, Bools]:
     """First surely dead hidden layer (0: none found), and replicas in which some layer stayed undecided before it."""
     replicas = len(hidden[0].bias)
     found, doubtful = np.zeros(replicas, dtype=np.int64), np.zeros(replicas, dtype=bool)
     going = np.arange(replicas)
     h, error = inputs.T, np.zeros_like(inputs.T)
     for number, part in enumerate(hidden, start=1):
-        z, bound = _affine(Layer(part.weight[going], part.bias[going]), h, error, unit)
-        dead = (z <= -bound).all(axis=(1, 2))
-        alive = (z > bound).any(axis=(1, 2))
+        z, bound = _affine(Layer(part.weight[going], part.bias[going]), h, error, arithmetic)
+        trusted = np.all(bound < arithmetic.bound, axis=(1, 2))
+        dead = trusted & np.all(z <= -bound, axis=(1, 2))
         h, error = _relu(z, bound)
-        tiny = ((h > 0) & (h < 2.0**-500)).any(axis=(1, 2)) | ~np.isfinite(h).all(axis=(1, 2))
+        alive = trusted & np.any(z > bound, axis=(1, 2)) & ~arithmetic.leaves(h, error)
         found[going[dead]] = number
-        doubtful[going[(~dead & ~alive) | (tiny & ~dead)]] = True
-        keep = alive & ~tiny
-        going, h, error = going[keep], h[keep], error[keep]
+        doubtful[going[~dead & ~alive]] = True
+        going, h, error = going[alive], h[alive], error[alive]
         if not len(going):
             break
     return found, doubtful
@@ -262,21 +294,32 @@ def risk_bounds(parameters: Parameters, data: FloatData) -> RiskBounds:
 
 
 def _risks(parameters: Parameters, data: FloatData) -> tuple[Floats, Floats]:
-    unit = UNIT["float64"]
-    h, error = data.inputs.T, np.zeros_like(data.inputs.T)
+    unit, h = FLOAT64.unit, data.inputs.T
+    error = np.where(h == 0, 0.0, _UNDERFLOW)  # inputs themselves may have been rounded where relative errors fail
+    if not data.fits(FLOAT64):
+        error = np.full_like(h, _UNDERFLOW)
+    trusted = np.ones(len(parameters[0].bias), dtype=bool)
     with np.errstate(over="ignore", invalid="ignore"):
         for number, part in enumerate(parameters, start=1):
-            h, error = _affine(part, h, error, unit)
+            h, error = _affine(part, h, error, FLOAT64)
             error = error + _UNDERFLOW
+            trusted &= np.all(error < FLOAT64.bound, axis=(1, 2))
             if number < len(parameters):
                 h, error = _relu(h, error)
         residual = np.abs(h - data.labels)
         error = _SAFETY * (error + 4 * unit * (np.abs(h) + np.abs(data.labels)))
         grown = 1.0 + (residual.shape[1] * residual.shape[2] + 16) * 4 * unit
-        below = (np.maximum(residual - error, 0.0) ** 2).sum(axis=1) @ data.weights / grown
-        above = ((residual + error) ** 2).sum(axis=1) @ data.weights * grown
+        below = _weighted(np.maximum(residual - error, 0.0), data.weights) / grown
+        above = _weighted(residual + error, data.weights) * grown
     noise = data.exact.noise_floor
-    lower = np.maximum(below + float_down(noise), 0.0) * (1.0 - 4 * unit)
-    upper = (above + float_up(noise)) * (1.0 + 4 * unit)
-    # an overflow makes the bounds useless, not wrong: [0, inf]
-    return np.where(np.isfinite(lower), lower, 0.0), np.where(np.isfinite(upper), upper, np.inf)
+    lower = np.maximum(below - _UNDERFLOW, 0.0) * (1.0 - 4 * unit) + float_down(noise)
+    upper = (above + _UNDERFLOW + float_up(noise)) * (1.0 + 4 * unit)
+    # where something may have overflowed the bounds are useless, not wrong: [0, inf]
+    sound = trusted & np.isfinite(lower) & np.isfinite(upper)
+    return np.where(sound, lower * (1.0 - 4 * unit), 0.0), np.where(sound, upper, np.inf)
+
+
+def _weighted(residual: Floats, weights: Floats) -> Floats:
+    """`sum_j pi_j |residual_j|^2` for each replica, by sums along an axis: the same bits in blocks of any size."""
+    total: Floats = ((residual**2).sum(axis=1) * weights[None, :]).sum(axis=1)
+    return total

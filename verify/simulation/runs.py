@@ -27,8 +27,8 @@ from verify.simulation.forward import (
     DeadNeurons,
     FloatData,
     find_dead,
-    has_structurally_dead_layer,
     risk_bounds,
+    structurally_dead_layer,
     surely_dead,
 )
 from verify.simulation.streams import Key, minibatch_rows, stream_key
@@ -122,7 +122,7 @@ def sample_starts(task: StartTask) -> StartCounts:
     return StartCounts(
         trials=task.count,
         dead_layer=int((dead.layer > 0).sum()),
-        structurally_dead_layer=int(has_structurally_dead_layer(parameters, dead.first).sum()),
+        structurally_dead_layer=int((structurally_dead_layer(parameters, dead.first) > 0).sum()),
         dead_neurons=tuple(int(n) for n in neurons),
     )
 
@@ -227,16 +227,21 @@ def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int
         start.architecture,
         lambda step: None if batches is None else batches[step - 1],
         task.checkpoints,
+        lambda r: start.key("optimizer", task.optimizer.label, task.first + r)[0],
     )
 
 
 def _happened(parameters: Parameters, dead: DeadNeurons, event: Event) -> Bools:
-    if event.kind is EventKind.DEAD_LAYER:
-        return dead.layer > 0
+    if event.kind is EventKind.DEAD_FIRST_LAYER_NEURONS:
+        enough: Bools = dead.first.sum(axis=1) >= event.count
+        return enough
+    return _dead_layer(parameters, dead, event) > 0
+
+
+def _dead_layer(parameters: Parameters, dead: DeadNeurons, event: Event) -> npt.NDArray[np.int64]:
     if event.kind is EventKind.STRUCTURALLY_DEAD_LAYER:
-        return has_structurally_dead_layer(parameters, dead.first)
-    enough: Bools = dead.first.sum(axis=1) >= event.count
-    return enough
+        return structurally_dead_layer(parameters, dead.first)
+    return dead.layer
 
 
 def _unmoved(initial: Parameters, final: Parameters, dead: DeadNeurons, event: Event) -> Bools:
@@ -245,11 +250,10 @@ def _unmoved(initial: Parameters, final: Parameters, dead: DeadNeurons, event: E
     if event.kind is EventKind.DEAD_FIRST_LAYER_NEURONS:
         rows = _same_bits(initial[0].weight, final[0].weight).all(axis=2) & _same_bits(initial[0].bias, final[0].bias)
         return still & (rows | ~dead.first).all(axis=1)
+    last = _dead_layer(initial, dead, event)
     for number, (before, after) in enumerate(zip(initial[:-1], final[:-1], strict=True), start=1):
-        same = _same_bits(before.weight, after.weight).all(axis=(1, 2)) & _same_bits(before.bias, after.bias).all(
-            axis=1
-        )
-        still &= same | (number > dead.layer)
+        same = _same_bits(before.weight, after.weight).all(axis=(1, 2))
+        still &= (same & _same_bits(before.bias, after.bias).all(axis=1)) | (number > last)
     return still
 
 
