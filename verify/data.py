@@ -20,6 +20,7 @@ import math
 import operator
 import os
 import re
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -483,9 +484,10 @@ _NUMPY_ERRORS = (
     MemoryError,
     OverflowError,
     RuntimeError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
-)  # what numpy, zipfile and their decompressors raise on damaged files
+)  # what numpy (its header goes through tokenize), zipfile and their decompressors raise on damaged files
 
 
 def _read_npy(spec: DataSpec) -> _Table:
