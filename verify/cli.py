@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,15 @@ import click
 from theorems.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from verify.audit import Plan
     from verify.results import Results
 
 __all__ = ["main"]
 
 EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+MAX_DIGITS = 100_000  # exact numbers of extreme data are long; Python's own limit is 4300
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if "" not in sys.path:
-        sys.path.append("")  # `package.module:Class` may lie in the folder that one works in
+    sys.set_int_max_str_digits(MAX_DIGITS)
+    with suppress(OSError):
+        sys.path.append(os.getcwd())  # `package.module:Class` may lie in the folder that one works in
     try:
         with _interruptible():
             status = command.main(args=arguments, prog_name="nonconv", standalone_mode=False)
@@ -80,6 +84,15 @@ def _interruptible() -> Iterator[None]:
         for number, handler in earlier:
             if signal.getsignal(number) is interrupt:
                 signal.signal(number, handler)
+
+
+def _print(shown: RenderableType) -> None:
+    from rich.console import Console
+
+    try:
+        Console().print(shown)
+    except SystemExit:  # what rich makes of a reader that has gone
+        raise BrokenPipeError from None
 
 
 def _drop_output() -> None:
@@ -174,15 +187,14 @@ def _simulate(planned: Plan, workers: int | None) -> Results:
 
 
 def _show_audit(results: Results, folder: Path, as_json: bool) -> None:
-    from rich.console import Console
+    import msgspec
 
-    from verify.output import results_json
     from verify.report import terminal_report
 
     if as_json:
-        click.echo(results_json(results).encode())
+        click.echo(json.dumps(msgspec.to_builtins(results), indent=1))
         return
-    Console().print(terminal_report(results))
+    _print(terminal_report(results))
     click.echo(f"report: {folder / 'index.html'}")
 
 
@@ -229,9 +241,7 @@ def bound(
     if as_json:
         click.echo(json.dumps(bound_json(answer), indent=1))
         return
-    from rich.console import Console
-
-    Console().print(bound_text(answer))
+    _print(bound_text(answer))
 
 
 def _data_spec(options: dict[str, Any]) -> Any:
@@ -265,11 +275,9 @@ def explain(id: str | None) -> None:
     nonconv explain T10
     nonconv explain CONFIRMED
     """
-    from rich.console import Console
-
     from verify.explain import explanation, overview
 
-    Console().print(overview() if id is None else explanation(id))
+    _print(overview() if id is None else explanation(id))
 
 
 @command.command()

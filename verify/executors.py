@@ -74,15 +74,20 @@ def _spawn(pool: Executor) -> None:
 def _stop(pool: Any) -> None:
     """End a pool at once: what is pending is dropped before the processes are ended, and then they are awaited."""
     processes = list((pool._processes or {}).values())
-    pending = pool._pending_work_items
+    manager = pool._executor_manager_thread
     pool.shutdown(wait=False, cancel_futures=True)
     deadline = time.monotonic() + 2
-    while any(item.future.cancelled() for item in list(pending.values())) and time.monotonic() < deadline:
+    while _holds_cancelled(manager) and time.monotonic() < deadline:
         time.sleep(0.005)
     for process in processes:
         process.terminate()
     for process in processes:
         process.join()
+
+
+def _holds_cancelled(manager: Any) -> bool:
+    """Whether the pool's own thread still has cancelled tasks: it would trip over them when the processes end."""
+    return manager is not None and any(item.future.cancelled() for item in list(manager.pending_work_items.values()))
 
 
 def _start_worker() -> None:

@@ -48,15 +48,15 @@ def _texts() -> dict[str, str]:
 
 
 def explanation(identity: str) -> RenderableType:
-    """Explain one id, upper or lower case. Fails: InvalidInput for unknown ones."""
+    """Explain what an id means, in upper or lower case. Fails: InvalidInput for unknown ones."""
     wanted = identity.strip().strip("()").lower()
     for name, theorem in THEOREMS.items():
         if name.lower() == wanted:
             return _theorem(theorem)
     texts = _texts()
-    for name, text in texts.items():
-        if name.strip("()").lower() == wanted:
-            return Text.assemble((name, "bold"), f": {text}")
+    found = [name for name in texts if name.strip("()").lower() == wanted]
+    if found:
+        return Group(*(Text.assemble((name, "bold"), f": {texts[name]}") for name in found))
     known = [*THEOREMS, *(name.strip("()") for name in texts)]
     raise InvalidInput(
         f"nothing here is called {identity!r}{did_you_mean(identity, known)}; `nonconv explain` lists what there is"

@@ -120,6 +120,9 @@ def write_again(results: Results, folder: Path) -> None:
     """Write the reports of existing results into a folder. Fails: InvalidInput if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _unwritable(folder, error) from error
+    try:
         write_reports(results, folder)
     except OSError as error:
         raise _unwritable(folder, error) from error

@@ -32,7 +32,7 @@ __all__ = [
 
 SCHEMA = "nonconv-results/1"
 
-Ratio = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,4300}/[1-9][0-9]{0,4299}$")]
+Ratio = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+/[1-9][0-9]*$")]
 VerdictName = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(verdict.value for verdict in Verdict)})$")]
 
 

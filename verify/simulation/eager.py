@@ -41,12 +41,11 @@ class TrainingRows:
 
 
 def check_device(device: str) -> None:
-    """Fails: InvalidInput if torch cannot put a tensor on this device."""
+    """Fails: InvalidInput if torch cannot compute on this device and bring the result back."""
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"device {device!r} cannot be used by torch here: {reason}") from None
+        torch.ones(1, device=device).add(1).cpu()
+    except Exception as error:
+        raise InvalidInput(f"device {device!r} cannot be used by torch here: {_reason(error)}") from None
 
 
 def train(
