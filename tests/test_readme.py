@@ -30,17 +30,18 @@ def test_the_configuration_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "theorem", "figure"),
+    ("architecture", "initialization", "theorem", "figure"),
     [
-        ("1,32,1", "T3", "0.9999997"),
-        ("1,3*10,1", "T10", "0.673"),
-        ("1,3*10,1", "T1", "0.0548"),
-        ("1,3*10,1", "T2", "0.0652"),
+        ("1,32,1", "pytorch", "T3", "0.9999997"),
+        ("1,3*10,1", "pytorch", "T10", "0.673"),
+        ("1,3*10,1", "he_normal", "T11b", "0.736"),
+        ("1,3*10,1", "pytorch", "T1", "0.0548"),
+        ("1,3*10,1", "pytorch", "T2", "0.0652"),
     ],
 )
-def test_the_figures_are_proved(architecture: str, theorem: str, figure: str) -> None:
+def test_the_figures_are_proved(architecture: str, initialization: str, theorem: str, figure: str) -> None:
     assert figure in README
-    answer = answer_bound(architecture, "pytorch", None, DataSpec("nile", scale="minmax"), None, theorem)
+    answer = answer_bound(architecture, initialization, None, DataSpec("nile", scale="minmax"), None, theorem)
     (evaluation,) = answer.evaluations
     assert evaluation.bound is not None
     step = Fraction(1, 10 ** len(figure.split(".")[1]))

@@ -24,6 +24,7 @@ __all__ = [
     "OptimizerKeepsDead",
     "Property",
     "Status",
+    "ZeroBiases",
     "combined_status",
     "weakest",
 ]
@@ -162,6 +163,11 @@ class BoundedBiasDensity(Hypothesis):
 
 
 @dataclass(frozen=True)
+class ZeroBiases(Hypothesis):
+    """Zero biases and symmetric weights without atoms in every hidden layer (T11b)."""
+
+
+@dataclass(frozen=True)
 class LabelsVary(Hypothesis):
     """The between-input variance `V` is positive."""
 
@@ -196,6 +202,7 @@ class NeuronCanBeDead(Hypothesis):
 _IDS: dict[type[Hypothesis], str] = {
     IndependentInitialization: "independent-initialization",
     BoundedBiasDensity: "bounded-bias-density",
+    ZeroBiases: "zero-biases",
     LabelsVary: "labels-vary",
     OptimizerKeepsDead: "optimizer-keeps-dead",
     OneHiddenLayer: "one-hidden-layer",
@@ -206,6 +213,7 @@ _IDS: dict[type[Hypothesis], str] = {
 _STATEMENTS: dict[type[Hypothesis], str] = {
     IndependentInitialization: "all initial parameters are independent, with one weight law and one bias law a layer",
     BoundedBiasDensity: "weights are symmetric, biases are symmetric with a bounded density, in every hidden layer",
+    ZeroBiases: "weights are symmetric without atoms and biases are zero, in every hidden layer",
     LabelsVary: "the mean labels of the distinct inputs are not all equal (V > 0)",
     OptimizerKeepsDead: "the optimizer never revives a neuron whose gradients have all been zero: (FB), or a weaker "
     "scaling property that the theorem allows",

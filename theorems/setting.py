@@ -188,6 +188,16 @@ class DataSet:
         )
 
     @cached_property
+    def n_rays(self) -> int:
+        """Number of distinct rays `{t x : t > 0}` through the non-zero inputs, `K_r`."""
+        rays = set()
+        for x in self.inputs:
+            largest = max(abs(v) for v in x)
+            if largest > 0:
+                rays.add(tuple(v / largest for v in x))
+        return len(rays)
+
+    @cached_property
     def input_ranges(self) -> tuple[tuple[Fraction, Fraction], ...]:
         """Smallest and largest value of every input coordinate."""
         return tuple((min(column), max(column)) for column in zip(*self.inputs, strict=True))

@@ -16,8 +16,10 @@ from theorems.hypotheses import (
     OptimizerKeepsDead,
     Property,
     Status,
+    ZeroBiases,
     weakest,
 )
+from theorems.laws import Zero
 from theorems.problem import Problem
 from verify.dead_neuron import DeadProbability
 from verify.enclosure import at_least, at_most
@@ -33,6 +35,8 @@ def decide(hypothesis: Hypothesis, problem: Problem, p_dead: DeadProbability | N
             return _independent(hypothesis, problem)
         case BoundedBiasDensity():
             return _bounded_bias_density(hypothesis, problem)
+        case ZeroBiases():
+            return _zero_biases(hypothesis, problem)
         case LabelsVary():
             return _labels_vary(hypothesis, problem)
         case OptimizerKeepsDead(alternatives):
@@ -83,6 +87,21 @@ def _bounded_bias_density(hypothesis: Hypothesis, problem: Problem) -> Finding:
         f"symmetric laws with densities; first layer: weights {weight}, biases {bias}",
         Evidence.PROVED,
     )
+
+
+def _zero_biases(hypothesis: Hypothesis, problem: Problem) -> Finding:
+    if not problem.initialization.independent:
+        why = f"{problem.initialization.name} has no law of single weights"
+        return _certified(hypothesis, False, why, Evidence.PROVED)
+    for layer in range(1, len(problem.architecture.hidden) + 1):
+        weight, bias = problem.layer_laws(layer)
+        if not isinstance(bias, Zero):
+            why = f"the biases of hidden layer {layer} are {bias}, not zero"
+            return _certified(hypothesis, False, why, Evidence.PROVED)
+        if weight.density_bound is None:
+            return _certified(hypothesis, False, f"the weights of hidden layer {layer} are {weight}", Evidence.PROVED)
+    why = f"zero biases; first layer: weights {problem.layer_laws(1)[0]}"
+    return _certified(hypothesis, True, why, Evidence.PROVED)
 
 
 def _labels_vary(hypothesis: Hypothesis, problem: Problem) -> Finding:

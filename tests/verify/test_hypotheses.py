@@ -25,6 +25,7 @@ from theorems.hypotheses import (
     OptimizerKeepsDead,
     Property,
     Status,
+    ZeroBiases,
     combined_status,
     weakest,
 )
@@ -81,6 +82,12 @@ CASES: list[tuple[Hypothesis, Problem, Status]] = [
     (BoundedBiasDensity(), problem(law="he_normal"), FAILS),
     (BoundedBiasDensity(), problem(law="pytorch", bias="zero"), FAILS),
     (BoundedBiasDensity(), problem(law="orthogonal", bias="uniform(1)"), FAILS),
+    (ZeroBiases(), problem(law="he_normal"), HOLDS),
+    (ZeroBiases(), problem((1, 3, 3, 1), law="flax"), HOLDS),
+    (ZeroBiases(), problem(law="pytorch", bias="zero"), HOLDS),
+    (ZeroBiases(), problem(), FAILS),
+    (ZeroBiases(), problem(law="he_normal", bias="uniform(1)"), FAILS),
+    (ZeroBiases(), problem(law="orthogonal"), FAILS),
     (LabelsVary(), problem(), HOLDS),
     (LabelsVary(), problem(labels=(5, 5, 5, 5)), FAILS),
     (LabelsVary(), problem(inputs=((0,), (0,), (1,), (1,)), labels=(1, 3, 2, 2)), FAILS),
@@ -224,12 +231,12 @@ def first_that_holds(name: str, case: Problem) -> Instance | None:
     [
         (problem(), {"T1", "T2", "T3", "T10"}),
         (problem((1, 3, 3, 1)), {"T1", "T2", "T10"}),
-        (problem(law="he_normal"), {"T1", "T2", "T3"}),
+        (problem(law="he_normal"), {"T1", "T2", "T3", "T11b"}),
         (problem(law="orthogonal"), set()),
         (problem(labels=(5, 5, 5, 5)), set()),
         (problem(optimizer=optimizer("sgd", weight_decay=0.1)), {"T1", "T2", "T3"}),
         (problem(optimizer=optimizer("torch.optim:AdamW")), set()),
-        (problem(law="he_normal", inputs=((-1,), (1,), (2,), (3,))), {"T1", "T2"}),
+        (problem(law="he_normal", inputs=((-1,), (1,), (2,), (3,))), {"T1", "T2", "T11b"}),
     ],
 )
 def test_theorems_apply_where_math_says(case: Problem, applying: set[str]) -> None:

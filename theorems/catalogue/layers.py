@@ -24,6 +24,7 @@ __all__ = [
     "permanent_event",
     "row_success",
     "structural_rate",
+    "width_rate",
 ]
 
 MAX_SIGN_BITS = 4096
@@ -64,6 +65,14 @@ def depth_hypotheses() -> tuple[Hypothesis, ...]:
         LabelsVary(),
         OptimizerKeepsDead(((Property.FB, Property.FB), (Property.S, Property.SS))),
     )
+
+
+def width_rate(problem: Problem) -> Rate | None:
+    """`-ln(1 - 2^-w)` a hidden layer, for constant hidden width `w`."""
+    hidden = problem.architecture.hidden
+    if len(set(hidden)) > 1 or hidden[0] > MAX_SIGN_BITS:
+        return None
+    return Rate(-sympy.log(1 - sympy.Rational(1, 2 ** hidden[0])), "hidden layer")
 
 
 def structural_rate(problem: Problem) -> Rate | None:

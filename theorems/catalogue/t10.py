@@ -7,7 +7,7 @@ from fractions import Fraction
 import sympy
 
 from theorems.bounds import P_DEAD, Recursion
-from theorems.catalogue.layers import CONSTANT_OUTPUT, DEAD_LAYER, MAX_SIGN_BITS, all_signs_nonpositive
+from theorems.catalogue.layers import CONSTANT_OUTPUT, DEAD_LAYER, all_signs_nonpositive, width_rate
 from theorems.hypotheses import (
     BoundedBiasDensity,
     IndependentInitialization,
@@ -68,13 +68,13 @@ def _instance(problem: Problem, number: int) -> Instance:
 
 def _rate(problem: Problem) -> Rate | None:
     hidden = problem.architecture.hidden
-    if len(set(hidden)) > 1 or hidden[0] > MAX_SIGN_BITS or not problem.initialization.independent:
+    if not problem.initialization.independent:
         return None
     weight, bias = problem.layer_laws(min(2, len(hidden)))
     contraction = hidden[0] * weight.mean_absolute / 2
     if bias.density_bound is None or (contraction < 1) != sympy.true:
         return None
-    return Rate(-sympy.log(1 - sympy.Rational(1, 2 ** hidden[0])), "hidden layer")
+    return width_rate(problem)
 
 
 THEOREM = Theorem(
