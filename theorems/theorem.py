@@ -64,6 +64,17 @@ class ForcedRisk:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """Exponential rate at which the bound of the complement decays as the network grows, in `P_DEAD` and constants.
+
+    Given only where the growth that `per` names changes nothing else in the bound, or in the limit (T10).
+    """
+
+    expression: sympy.Expr
+    per: str
+
+
+@dataclass(frozen=True)
 class Instance:
     """A theorem put to one problem: what must hold, and the bound that then holds."""
 
@@ -71,14 +82,7 @@ class Instance:
     bound: Callable[[], Bound]
     event: Event
     forced: ForcedRisk
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Exponential rate at which the bound of the complement decays, an expression in `P_DEAD` and constants."""
-
-    expression: sympy.Expr
-    per: str
+    rate: Rate | None
 
 
 @dataclass(frozen=True)
@@ -98,5 +102,4 @@ class Theorem:
     proof: str
     not_covered: str
     instance: Callable[[Problem, int], Instance]
-    rate: Callable[[Problem], Rate | None]
     n_instances: Callable[[Problem], int] = lambda problem: 1

@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
+import sympy
+
 from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput
 from theorems.hypotheses import Evidence, Property, Status, weakest
-from theorems.laws import Initialization
+from theorems.laws import Initialization, Zero
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import CLAIMS, Event
@@ -52,6 +54,8 @@ from verify.simulation.runs import Start
 __all__ = ["Plan", "PlannedCase", "PlannedStart", "carry_out", "plan", "resolution"]
 
 MAX_PARAMETERS = 5_000_000
+NORMAL_RANGE = {"float32": (2.0**-126, 2.0**127), "float64": (2.0**-1022, 2.0**1023)}
+SCALES = (sympy.Integer(2) ** -100, sympy.Integer(2) ** 100)  # of variances
 CELLS_IN_FLIGHT = 2_000_000  # numbers held for one block of initial networks, whatever their size
 Progress = Callable[[int, int], None]
 
@@ -151,10 +155,37 @@ def plan(config: AuditConfig, device: str = "cpu") -> Plan:
 
 def _plan_sweep(config: AuditConfig, sweep: Sweep, data: dict[str, DataSet]) -> Iterator[PlannedStart]:
     optimizers = [resolve(spec) for spec in sweep.parsed_optimizers()]
+    for optimizer in optimizers:
+        _check_settings(optimizer, config.simulation.dtype)
     for key in sweep.data:
         for initialization in sweep.parsed_initializations():
             for architecture in sweep.parsed_architectures():
                 yield _plan_start(config, sweep, key, data[key], initialization, architecture, optimizers)
+
+
+def _check_settings(optimizer: ResolvedOptimizer, dtype: str) -> None:
+    """Refuse settings that are another number in the run's arithmetic: an eps of 1e-50 is 0 in float32."""
+    smallest, largest = NORMAL_RANGE[dtype]
+    for key, value in optimizer.settings.items():
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, float) and number != 0 and not smallest <= abs(number) <= largest:
+                raise InvalidInput(
+                    f"optimizer {optimizer.spec.label}: setting {key}={number} is outside the normal range of {dtype}; "
+                    f"expected 0 or a size from {smallest:.2g} to {largest:.2g}"
+                )
+
+
+def _check_scales(architecture: Architecture, initialization: Initialization, dtype: str) -> None:
+    """Refuse laws whose draws would underflow or overflow: they would no longer stand for the continuous law."""
+    if not initialization.independent:
+        return
+    for fan_in, fan_out in set(zip(architecture.widths, architecture.widths[1:], strict=False)):
+        for law in (initialization.weight_law(fan_in, fan_out), initialization.bias_law(fan_in, fan_out)):
+            if not isinstance(law, Zero) and not SCALES[0] < law.variance < SCALES[1]:
+                raise InvalidInput(
+                    f"initialization {initialization}: the law {law} cannot be drawn in {dtype}; "
+                    "expected a standard deviation from 2^-50 to 2^50"
+                )
 
 
 def _plan_start(
@@ -171,6 +202,7 @@ def _plan_start(
             f"architecture {architecture} has {architecture.n_parameters} parameters; "
             f"expected at most {MAX_PARAMETERS} to simulate replicas in blocks"
         )
+    _check_scales(architecture, initialization, config.simulation.dtype)
     identity = f"{sweep.name}/{key}/{initialization}/{architecture}"
     cases = []
     for optimizer in optimizers:
@@ -411,6 +443,8 @@ def _persistence(case: PlannedCase, runs: RunCounts) -> JudgementResult:
             judgement = Verdict.NOT_APPLICABLE, f"{told}; (FB) fails: {finding.why}"
         case Status.UNKNOWN:
             judgement = Verdict.UNDECIDED, f"{told}; {finding.why}"
+        case Status.HOLDS if runs.claimed == 0:
+            judgement = Verdict.UNDECIDED, "no trained network that stayed finite had anything dead to keep"
         case Status.HOLDS if runs.persistent == runs.claimed:
             judgement = Verdict.CONSISTENT, f"{told}, as (FB) demands"
         case _:

@@ -82,7 +82,7 @@ def _evaluation(
         status = Status.UNKNOWN
         reason = f"the chain of {theorem.id} is too large to evaluate for architecture {problem.architecture}"
     used = [finding.evidence for finding in findings] + ([p_dead.evidence] if p_dead is not None else [])
-    rate, rate_per = _rate(theorem, problem, p_dead) if bound is not None else (None, None)
+    rate, rate_per = _rate(instance, p_dead) if bound is not None else (None, None)
     return Evaluation(
         theorem=theorem,
         findings=findings,
@@ -111,8 +111,8 @@ def _bound(instance: Instance, p_dead: DeadProbability) -> Enclosure | None:
     return Enclosure(lower.lo, evaluate_bound(bound, p_dead.enclosure.hi).hi)
 
 
-def _rate(theorem: Theorem, problem: Problem, p_dead: DeadProbability | None) -> tuple[Fraction | None, str | None]:
-    rate = theorem.rate(problem)
+def _rate(instance: Instance, p_dead: DeadProbability | None) -> tuple[Fraction | None, str | None]:
+    rate = instance.rate
     if rate is None:
         return None, None
     if not rate.expression.has(P_DEAD):

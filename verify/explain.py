@@ -32,7 +32,7 @@ OUTCOMES = {
     Outcome.RISK_NOT_REACHED: "alive at the end, and the risk was above the level U at every look (a "
     "finite-horizon statement)",
     Outcome.RISK_REACHED: "alive at the end, and the risk was at or below the level U at some look",
-    Outcome.UNDECIDED: "the risk was too close to U to call",
+    Outcome.UNDECIDED: "the risk was too close to U to call, or the run left the reals (NaN or infinity)",
 }
 
 

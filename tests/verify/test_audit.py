@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -207,6 +208,33 @@ def test_a_broken_freeze_promise_is_refuted(monkeypatch: pytest.MonkeyPatch) -> 
     results = run(config(sweep(theorems=("T3",))))
     assert results.cases[0].run.persistence.verdict == "REFUTED"
     assert results.refuted == 1
+
+
+def test_runs_that_left_the_reals_decide_nothing() -> None:
+    """With an absurd learning rate all runs overflow: no persistence and no risk event is claimed of them."""
+    absurd = OptimizerChoice(target="sgd", settings={"lr": 1e30})
+    (case,) = run(config(sweep(optimizers=(absurd,), architectures=("1,3,1",), theorems=("T1",)))).cases
+    assert case.run.non_finite > 0
+    assert case.run.risk.events + case.run.risk.lost == case.run.trials
+    assert case.run.risk.lost >= case.run.non_finite - case.run.outcomes["risk reached"]
+    everything = msgspec.structs.replace(SMALL, initializations=8, replicas=8)
+    crowded = sweep(optimizers=(absurd,), architectures=("1,31,1",), theorems=("T1",))
+    (case,) = run(config(crowded, simulation=everything)).cases
+    assert case.run.claimed == 0
+    assert case.run.persistence.verdict == "UNDECIDED"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"optimizers": (OptimizerChoice(target="adagrad", settings={"eps": 1e-50}),)}, "eps=1e-50"),
+        ({"initializations": ("normal(1" + "0" * 39 + ")",)}, "cannot be drawn in float32"),
+        ({"initializations": ("normal(1,1/1" + "0" * 35 + ")",)}, "cannot be drawn in float32"),
+    ],
+)
+def test_numbers_that_floats_turn_into_others_are_refused(change: dict[str, object], told: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(told)):
+        plan(config(sweep(**change)))
 
 
 def test_results_do_not_depend_on_workers_or_blocks() -> None:

@@ -385,8 +385,8 @@ def test_unknown_verdict_is_refused() -> None:
 def test_summary_speaks_of_the_strongest_bound_and_of_refutations() -> None:
     assert summary(typical()) == (
         "Nothing refuted in 32 verdicts on 10 cases. With one hidden layer of 31 neurons and pytorch initialization, "
-        "training on nile misses every global minimizer with probability at least 0.9999999995 (T3); of 10,000 "
-        "networks drawn, 10,000 had 1 dead."
+        "training on nile with each of the 2 optimizers misses every global minimizer with probability at least "
+        "0.9999999995 (T3); of 10,000 networks drawn, 10,000 had 1 dead."
     )
     assert summary(with_refutations()).startswith("3 refuted of 6 verdicts on 2 cases.")
     assert summary(some_results()) == "Nothing was compared."

@@ -52,10 +52,10 @@ def all_signs_nonpositive(problem: Problem, layer: int) -> sympy.Expr:
 
 
 def permanent_event(problem: Problem) -> Event:
-    """The event that T1 and T2 speak of: a dead layer, or where (FB) fails only a structurally dead one (Lemma 3)."""
-    if problem.optimizer.about(Property.FB).status is Status.FAILS:
-        return Event(EventKind.STRUCTURALLY_DEAD_LAYER)
-    return DEAD_LAYER
+    """The event that T1 and T2 speak of: a dead layer under (FB), else only a structurally dead one (Lemma 3)."""
+    if problem.optimizer.about(Property.FB).status is Status.HOLDS:
+        return DEAD_LAYER
+    return Event(EventKind.STRUCTURALLY_DEAD_LAYER)
 
 
 def depth_hypotheses() -> tuple[Hypothesis, ...]:

@@ -35,7 +35,9 @@ def bound(problem: Problem) -> Recursion:
 
 
 def _instance(problem: Problem, number: int) -> Instance:
-    return Instance(depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT)
+    return Instance(
+        depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT, structural_rate(problem)
+    )
 
 
 THEOREM = Theorem(
@@ -50,5 +52,4 @@ THEOREM = Theorem(
     not_covered="Initializations that are not independent. The bound is tiny for wide layers; T10 is sharper where it "
     "applies.",
     instance=_instance,
-    rate=structural_rate,
 )

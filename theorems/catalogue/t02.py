@@ -18,7 +18,9 @@ def bound(problem: Problem) -> BinomialChain:
 
 
 def _instance(problem: Problem, number: int) -> Instance:
-    return Instance(depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT)
+    return Instance(
+        depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT, structural_rate(problem)
+    )
 
 
 THEOREM = Theorem(
@@ -32,5 +34,4 @@ THEOREM = Theorem(
     proof="theorems/proofs/depth.md#t2",
     not_covered="Initializations that are not independent. Never below T1.",
     instance=_instance,
-    rate=structural_rate,
 )

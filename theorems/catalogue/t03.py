@@ -40,11 +40,18 @@ def _instance(problem: Problem, number: int) -> Instance:
         bound=lambda: bound(width, dead),
         event=Event(EventKind.DEAD_FIRST_LAYER_NEURONS, dead),
         forced=ForcedRisk(first_width=width - dead),
+        rate=_rate(problem, dead),
     )
 
 
-def _rate(problem: Problem) -> Rate | None:
-    return Rate(-sympy.log(1 - P_DEAD), "neuron of the first hidden layer") if problem.architecture.is_shallow else None
+def _rate(problem: Problem, dead: int) -> Rate | None:
+    """`-ln(1 - p_1)` per neuron: for one dead neuron, and only if the first-layer laws do not change with the width."""
+    if not problem.initialization.independent or dead > 1:
+        return None
+    fan_in, width = problem.architecture.widths[0], problem.architecture.hidden[0]
+    scheme = problem.initialization
+    now, next_one = ((scheme.weight_law(fan_in, w), scheme.bias_law(fan_in, w)) for w in (width, width + 1))
+    return Rate(-sympy.log(1 - P_DEAD), "first-layer neuron, until saturation") if now == next_one else None
 
 
 THEOREM = Theorem(
@@ -57,6 +64,5 @@ THEOREM = Theorem(
     proof="theorems/proofs/width.md#t3",
     not_covered="Deep networks. Once the remaining neurons can interpolate, dead ones cost nothing (saturation).",
     instance=_instance,
-    rate=_rate,
     n_instances=lambda problem: problem.architecture.hidden[0],
 )

@@ -7,7 +7,7 @@ from fractions import Fraction
 import sympy
 
 from theorems.bounds import P_DEAD, Recursion
-from theorems.catalogue.layers import CONSTANT_OUTPUT, DEAD_LAYER, all_signs_nonpositive, width_rate
+from theorems.catalogue.layers import CONSTANT_OUTPUT, DEAD_LAYER, MAX_SIGN_BITS, all_signs_nonpositive, width_rate
 from theorems.hypotheses import (
     BoundedBiasDensity,
     IndependentInitialization,
@@ -63,16 +63,17 @@ def _instance(problem: Problem, number: int) -> Instance:
         LabelsVary(),
         OptimizerKeepsDead(((Property.FB, Property.FB),)),
     )
-    return Instance(hypotheses, lambda: bound(problem), DEAD_LAYER, CONSTANT_OUTPUT)
+    return Instance(hypotheses, lambda: bound(problem), DEAD_LAYER, CONSTANT_OUTPUT, _rate(problem))
 
 
 def _rate(problem: Problem) -> Rate | None:
+    """The exact rate holds where layers contract faster than they survive, `rho < 1 - 2^-w` (proofs/depth.md, Rate)."""
     hidden = problem.architecture.hidden
-    if not problem.initialization.independent:
+    if len(hidden) < 2 or hidden[0] > MAX_SIGN_BITS or not problem.initialization.independent:
         return None
-    weight, bias = problem.layer_laws(min(2, len(hidden)))
+    weight, bias = problem.layer_laws(2)
     contraction = hidden[0] * weight.mean_absolute / 2
-    if bias.density_bound is None or (contraction < 1) != sympy.true:
+    if bias.density_bound is None or (contraction < 1 - sympy.Rational(1, 2 ** hidden[0])) != sympy.true:
         return None
     return width_rate(problem)
 
@@ -91,5 +92,4 @@ THEOREM = Theorem(
     not_covered="Zero biases (no bias density); laws whose scale grows so fast that layers do not contract: then the "
     "bound falls back to the sign probabilities. Weight decay. Only the oscillation functional is evaluated.",
     instance=_instance,
-    rate=_rate,
 )

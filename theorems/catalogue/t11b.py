@@ -39,7 +39,7 @@ def _instance(problem: Problem, number: int) -> Instance:
         LabelsVary(),
         OptimizerKeepsDead(((Property.FB, Property.FB),)),
     )
-    return Instance(hypotheses, lambda: bound(problem), DEAD_LAYER, CONSTANT_OUTPUT)
+    return Instance(hypotheses, lambda: bound(problem), DEAD_LAYER, CONSTANT_OUTPUT, width_rate(problem))
 
 
 THEOREM = Theorem(
@@ -54,5 +54,4 @@ THEOREM = Theorem(
     not_covered="Biases that are not zero (see T10); many rays and few layers, where the bound is vacuous; weight "
     "decay.",
     instance=_instance,
-    rate=width_rate,
 )

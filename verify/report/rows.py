@@ -385,9 +385,16 @@ def summary(results: Results) -> str:
             f"; of {row.frequency.trials:,} networks drawn, {row.frequency.events:,} had {clean(row.frequency.event)}"
         )
     return (
-        f"{first} With {shape} and {row.initialization} initialization, training on {row.data} misses every global "
-        f"minimizer with probability at least {row.bound_text(2, 24)} ({row.theorem}){seen}."
+        f"{first} With {shape} and {row.initialization} initialization, training on {row.data} with {_who(row)} misses "
+        f"every global minimizer with probability at least {row.bound_text(2, 24)} ({row.theorem}){seen}."
     )
+
+
+def _who(row: Row) -> str:
+    """Name the optimizers that a row speaks of, or count them if it speaks of all."""
+    if len(row.cases) == row.of and row.of > 1:
+        return f"each of the {row.of} optimizers"
+    return clean(", ".join(case.optimizer for case in row.cases))
 
 
 def networks_sentence(results: Results) -> str:

@@ -158,7 +158,8 @@ class RunCounts:
 
     event: structural event at the start; claimed: event by a margin above float rounding, so that (F) promises frozen
     bits; persistent: of those with finite parameters at the end, how many had the same neurons bit for bit unmoved;
-    non_finite: networks that left the reals; risk_event: `min R > U` at all looks; risk_undecided: too close to call.
+    non_finite: networks that left the reals; risk_event: `min R > U` at all looks; risk_undecided: too close to call,
+    or above U until the network left the reals.
     """
 
     trials: int
@@ -201,7 +202,8 @@ def run_block(task: RunTask) -> RunCounts:
     at_end[finite] = _happened(survivors, find_dead(survivors, data), task.event)
     sure = surely_dead(initial, data, task.start.dtype)
     claimed = _happened(initial, sure, task.event) & finite
-    above, below = lowest > float_up(task.reachable), highest <= float_down(task.reachable)
+    # a run that left the reals has infinite risk from then on only because floats overflow: it decides nothing
+    above, below = finite & (lowest > float_up(task.reachable)), highest <= float_down(task.reachable)
     return RunCounts(
         trials=task.count,
         event=int(at_start.sum()),
@@ -258,7 +260,9 @@ def _unmoved(initial: Parameters, final: Parameters, dead: DeadNeurons, event: E
 
 
 def _same_bits(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> Bools:
+    """Same numbers bit for bit; a zero may change its sign, which no later step can tell."""
     same: Bools = np.ascontiguousarray(before).view(np.int64) == np.ascontiguousarray(after).view(np.int64)
+    same |= (before == 0) & (after == 0)
     return same
 
 
