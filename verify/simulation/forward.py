@@ -77,16 +77,21 @@ ARITHMETIC = {"float64": FLOAT64, "float32": FLOAT32}
 
 @dataclass(frozen=True)
 class FloatData:
-    """Nearest floats of a data set: inputs (K, l_0), labels (l_L, K), weights (K,); and the exact set."""
+    """Nearest floats of a data set: inputs (K, l_0), labels (l_L, K), weights (K,); and the exact set.
+
+    smallest: size of the smallest non-zero input, rounded down; infinite if all are 0.
+    """
 
     exact: DataSet
     inputs: Floats
     labels: Floats
     weights: Floats
+    smallest: float
 
     @classmethod
     def of(cls, data: DataSet) -> FloatData:
         """Round every number to nearest. Fails: InvalidInput for numbers beyond 2^400: no simulation could use them."""
+        sizes = [abs(v) for x in data.inputs for v in x if v]
         largest = max(abs(v) for row in (*data.inputs, *data.means) for v in row)
         if largest > 2**400:
             raise InvalidInput(
@@ -98,13 +103,12 @@ class FloatData:
             inputs=np.array([[_nearest(v) for v in x] for x in data.inputs]),
             labels=np.array([[_nearest(v) for v in y] for y in data.means]).T,
             weights=np.array([_nearest(p) for p in data.weights]),
+            smallest=float_down(min(sizes)) if sizes else np.inf,
         )
 
     def fits(self, arithmetic: Arithmetic) -> bool:
         """Whether every input is 0 or inside the range of the arithmetic, before rounding."""
-        least = Fraction(arithmetic.factor[0])
-        tiny = any(0 < abs(v) < least for x in self.exact.inputs for v in x)
-        return not tiny and not arithmetic.strays(self.inputs).any()
+        return self.smallest >= arithmetic.factor[0] and not arithmetic.strays(self.inputs).any()
 
 
 def _nearest(value: Fraction) -> float:
