@@ -129,7 +129,7 @@ def audit(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    r"""Audit the paper's claims: certified bounds against simulated frequencies.
+    """Audit the paper's claims: certified bounds against simulated frequencies.
 
     CONFIG is a TOML file; without it a preset is run. Exit status 1 if anything is refuted.
 
@@ -228,7 +228,7 @@ def _data_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def bound(
     arch: str, init: str, bias: str | None, optimizer: str | None, theorem: str | None, as_json: bool, **data: Any
 ) -> None:
-    r"""Certified lower bounds of the non-convergence probability for one problem; nothing is simulated.
+    """Certified lower bounds of the non-convergence probability for one problem; nothing is simulated.
 
     \b
     nonconv bound --arch 1,32,1 --init pytorch --data nile --scale minmax
@@ -269,7 +269,7 @@ def _data_spec(options: dict[str, Any]) -> Any:
 @command.command()
 @click.argument("id", required=False)
 def explain(id: str | None) -> None:
-    r"""Explain a claim, theorem, hypothesis, verdict or evidence level; without ID, list them.
+    """Explain a claim, theorem, hypothesis, verdict or evidence level; without ID, list them.
 
     \b
     nonconv explain T10
@@ -284,7 +284,7 @@ def explain(id: str | None) -> None:
 @click.argument("results")
 @click.option("--out", default=None, help="Folder for the report; default: beside the results.")
 def report(results: str, out: str | None) -> None:
-    r"""Write the HTML and Markdown report of a results.json again.
+    """Write the HTML and Markdown report of a results.json again.
 
     \b
     nonconv report reports/quick/results.json

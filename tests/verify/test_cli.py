@@ -501,3 +501,13 @@ def test_a_stopped_audit_leaves_the_earlier_one_and_no_process(stop: signal.Sign
     if stop != signal.SIGKILL:
         assert (process.returncode, err.strip()) == (130, "nonconv: interrupted: nothing was written")
         assert not list(tmp_path.glob(".out*"))
+
+
+@pytest.mark.parametrize("name", ["audit", "bound", "explain", "report"])
+def test_help_shows_each_example_on_a_line_of_its_own(run: Run, name: str) -> None:
+    shown = run(name, "--help").out
+    assert "\\b" not in shown
+    assert "\b" not in shown
+    examples = [line.strip() for line in shown.splitlines() if line.strip().startswith("nonconv ")]
+    assert examples
+    assert all(example.startswith(f"nonconv {name}") and example.count("nonconv ") == 1 for example in examples)
