@@ -28,6 +28,8 @@ LIMITS = (
     "nothing of later steps.",
     "Assumed: replicas are independent draws from the continuous law. Comparisons that turn on less than the "
     "resolution of floating-point draws are UNDECIDED.",
+    "Runs that left the reals (NaN or infinity) did so because floats overflow: they count neither for nor against a "
+    "risk event, and no frozen neuron is claimed of them.",
     "A theorem speaks of exact real arithmetic. What finite precision does to a run is seen in the frequencies only.",
     "A proved bound may be far below the true probability. Networks also die later in training, which no bound on "
     "death at initialization covers.",
