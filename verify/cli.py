@@ -72,7 +72,13 @@ def _interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         numbers = []
 
+    interrupted = False
+
     def interrupt(number: int, frame: object) -> None:
+        nonlocal interrupted
+        if interrupted:  # a second signal can be on its way before the first is seen
+            return
+        interrupted = True
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
