@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Earlier stations know nothing of later ones. A new module of verify must be given its place here.
 STATIONS: tuple[frozenset[str], ...] = (
     frozenset({"enclosure"}),
-    frozenset({"dead_neuron", "risk", "inference", "data", "optimizers"}),
-    frozenset({"hypotheses", "simulation", "evaluate", "cases", "environment", "executors"}),
+    frozenset({"separation", "geometry", "dead_neuron", "risk", "inference", "data", "optimizers"}),
+    frozenset({"hypotheses", "simulation", "sampling", "sizes", "evaluate", "cases", "environment", "executors"}),
     frozenset({"audit", "results"}),
-    frozenset({"report", "output", "answer", "explain"}),
+    frozenset({"report", "output", "answer", "explain", "survey"}),
     frozenset({"cli", "__main__"}),
 )
 PLACE = {name: index for index, names in enumerate(STATIONS) for name in names}

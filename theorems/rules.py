@@ -1,4 +1,4 @@
-"""The nine update rules of claim C4 as symbolic transition systems, and the proof that each of them freezes.
+"""The nine update rules of claim C4, and AdamW, as symbolic transition systems, with the proof that each freezes.
 
 One coordinate is followed. With gradient `g_t` at step `t = 1, 2, ...` a rule replaces its states and then moves the
 parameter by `-lr_t * numerator / denominator`; the learning rate `lr_t` is any real number, chosen in any way, even
@@ -18,7 +18,17 @@ import sympy
 
 from theorems.hypotheses import Evidence, Finding, OptimizerClass, Property, Status
 
-__all__ = ["RULES", "Condition", "FreezeProof", "Rule", "Transition", "class_of_rule", "every_rule", "prove_freeze"]
+__all__ = [
+    "C4_RULES",
+    "RULES",
+    "Condition",
+    "FreezeProof",
+    "Rule",
+    "Transition",
+    "class_of_rule",
+    "every_rule",
+    "prove_freeze",
+]
 
 GRADIENT = sympy.Symbol("g", real=True)
 
@@ -51,7 +61,8 @@ class Transition:
 class Rule:
     """An update rule: its recursion as a function of the side conditions that may be used, and the settings it covers.
 
-    Symbols: plain gives the settings (with these values) outside which the recursion is another one.
+    Symbols: plain gives the settings (with these values) outside which the recursion is another one; decoupled tells
+    that weight decay multiplies the parameter by `1 - lr*weight_decay` before the move, and leaves the gradient alone.
     """
 
     id: str
@@ -59,6 +70,7 @@ class Rule:
     conditions: tuple[Condition, ...]
     build: Callable[[frozenset[str]], Transition]
     plain: Mapping[str, object]
+    decoupled: bool = False
 
 
 @dataclass(frozen=True)
@@ -236,7 +248,7 @@ def _nadam(allowed: frozenset[str]) -> Transition:
     )
 
 
-RULES: dict[str, Rule] = {
+C4_RULES: dict[str, Rule] = {
     rule.id: rule
     for rule in (
         Rule("sgd", "Phi = lr g", (), _sgd, {"momentum": 0, "nesterov": False}),
@@ -277,6 +289,17 @@ RULES: dict[str, Rule] = {
     )
 }
 
+RULES: dict[str, Rule] = C4_RULES | {
+    "adamw": Rule(
+        "adamw",
+        "theta <- (1 - lr weight_decay) theta, then as Adam",
+        (EPS, BETA1, BETA2),
+        _adam,
+        {"amsgrad": False},
+        decoupled=True,
+    )
+}
+
 
 def class_of_rule(rule: Rule, settings: Mapping[str, object], name: str) -> OptimizerClass:
     """Say which properties of math §2 a rule has with these settings (all of the rule's settings, defaults included).
@@ -287,10 +310,10 @@ def class_of_rule(rule: Rule, settings: Mapping[str, object], name: str) -> Opti
         if settings.get(setting, value) != value:
             why = f"{setting}={settings[setting]} is not the rule {rule.recursion!r} that was proved"
             return OptimizerClass(name, ((Property.FB, Finding("FB", Status.UNKNOWN, Evidence.ASSUMED, why)),))
+    failed = [condition.text for condition in rule.conditions if not condition.holds(settings)]
     decay = settings.get("weight_decay", 0)
     if isinstance(decay, int | float) and decay != 0:
-        return OptimizerClass(name, _under_decay(rule, settings, float(decay)))
-    failed = [condition.text for condition in rule.conditions if not condition.holds(settings)]
+        return OptimizerClass(name, _under_decay(rule, settings, float(decay), failed))
     if failed:
         why = f"side condition {failed[0]} fails for {name}"
         return OptimizerClass(name, ((Property.FB, Finding("FB", Status.UNKNOWN, Evidence.ASSUMED, why)),))
@@ -304,22 +327,29 @@ def class_of_rule(rule: Rule, settings: Mapping[str, object], name: str) -> Opti
     return OptimizerClass(name, ((Property.F, Finding("F", Status.HOLDS, Evidence.PROVED, why)),))
 
 
-def _under_decay(rule: Rule, settings: Mapping[str, object], decay: float) -> tuple[tuple[Property, Finding], ...]:
-    """Coupled L2 decay moves every non-zero coordinate at its first step; plain SGD only rescales (math §2)."""
+def _under_decay(
+    rule: Rule, settings: Mapping[str, object], decay: float, failed: list[str]
+) -> tuple[tuple[Property, Finding], ...]:
+    """Decay moves every non-zero coordinate at its first step; plain SGD and decoupled decay only rescale (math §2).
+
+    They rescale all untouched parameters by one factor, which is (DJ), if that factor lies in [0, 1] and the rest of
+    the rule freezes.
+    """
     lr = _number(settings, "lr")
     moved = f"weight_decay={decay:g} moves coordinates whose gradients are 0"
     status = Status.UNKNOWN if lr == 0 or lr != lr else Status.FAILS
     findings = [(p, Finding(p.name, status, Evidence.PROVED, moved)) for p in (Property.F, Property.FB)]
+    rescales = (rule.id == "sgd" or rule.decoupled) and not failed and prove_freeze(rule).complete
     # Read as the exact binary numbers that they are: the product of two floats would be rounded.
-    if rule.id == "sgd" and lr == lr and 0 <= sympy.Rational(lr) * sympy.Rational(decay) <= 1:
-        why = "each step multiplies an untouched (w, b) by 1 - lr*weight_decay, which lies in [0, 1]"
-        findings.append((Property.S, Finding("S", Status.HOLDS, Evidence.PROVED, why)))
+    if rescales and lr == lr and 0 <= sympy.Rational(lr) * sympy.Rational(decay) <= 1:
+        why = "each step multiplies every untouched (w, b) by 1 - lr*weight_decay, which lies in [0, 1]"
+        findings.append((Property.DJ, Finding("DJ", Status.HOLDS, Evidence.PROVED, why)))
     return tuple(findings)
 
 
 def every_rule() -> OptimizerClass:
     """Return what holds for all nine rules with admissible settings and no weight decay: (F), from nine proofs."""
-    unproved = [rule.id for rule in RULES.values() if not prove_freeze(rule).complete]
+    unproved = [rule.id for rule in C4_RULES.values() if not prove_freeze(rule).complete]
     status = Status.UNKNOWN if unproved else Status.HOLDS
     why = (
         f"not proved for {', '.join(unproved)}"

@@ -99,7 +99,9 @@ class DataSet:
     is needed. Build it with `from_rows`.
 
     Symbols: inputs = (xi_j); weights = (pi_j); means = (ybar_j); noise_floor = nu; n_rows = M; n_inputs = K;
-    rows = (index of the distinct input, label) of every original row, which minibatches are drawn from.
+    rows = (index of the distinct input, label) of every original row, which minibatches are drawn from;
+    labels_have_density: the user states that the labels, before any scaling of label columns, were drawn from a joint
+    density given the inputs (math Lemma 7d). Nothing checks this statement, except that equal labels contradict it.
     """
 
     name: str
@@ -108,14 +110,20 @@ class DataSet:
     means: tuple[Vector, ...]
     noise_floor: Fraction
     rows: tuple[tuple[int, Vector], ...]
+    labels_have_density: bool = False
 
     @classmethod
     def from_rows(
-        cls, name: str, inputs: Sequence[Sequence[Fraction]], labels: Sequence[Sequence[Fraction]]
+        cls,
+        name: str,
+        inputs: Sequence[Sequence[Fraction]],
+        labels: Sequence[Sequence[Fraction]],
+        labels_have_density: bool = False,
     ) -> DataSet:
         """Reduce rows `(x_m, y_m)` to distinct inputs, in ascending order.
 
-        Fails: InvalidInput if there are no rows, rows differ in length, or inputs or labels are empty.
+        Fails: InvalidInput if there are no rows, rows differ in length, inputs or labels are empty, or labels that are
+        said to have a density repeat a value, which almost surely they do not.
         """
         if len(inputs) != len(labels):
             raise InvalidInput(
@@ -127,6 +135,8 @@ class DataSet:
             raise InvalidInput(f"data {name!r} has rows of different lengths; expected the same columns in every row")
         if not inputs[0] or not labels[0]:
             raise InvalidInput(f"data {name!r} has no input or no label column; expected at least one of each")
+        if labels_have_density:
+            _refuse_repeated_labels(name, labels)
         keys = list(zip(*(_whole_numbers(column) for column in zip(*inputs, strict=True)), strict=True))
         members: dict[tuple[int, ...], list[int]] = {}
         for row, key in enumerate(keys):
@@ -146,6 +156,7 @@ class DataSet:
             means=means,
             noise_floor=noise / len(keys),
             rows=tuple((position[key], y) for key, y in zip(keys, vectors, strict=True)),
+            labels_have_density=labels_have_density,
         )
 
     def __hash__(self) -> int:
@@ -188,19 +199,35 @@ class DataSet:
         )
 
     @cached_property
-    def n_rays(self) -> int:
-        """Number of distinct rays `{t x : t > 0}` through the non-zero inputs, `K_r`."""
-        rays = set()
+    def rays(self) -> frozenset[Vector]:
+        """One vector, of greatest coordinate size 1, for each distinct ray `{t x : t > 0}` of the non-zero inputs."""
+        found = set()
         for x in self.inputs:
             largest = max(abs(v) for v in x)
             if largest > 0:
-                rays.add(tuple(v / largest for v in x))
-        return len(rays)
+                found.add(tuple(v / largest for v in x))
+        return frozenset(found)
+
+    @property
+    def n_rays(self) -> int:
+        """Number of distinct rays through the non-zero inputs, `K_r`."""
+        return len(self.rays)
+
+    @property
+    def rays_are_opposite(self) -> bool:
+        """Whether there are exactly two rays, and they form a line through 0."""
+        return self.n_rays == 2 and {tuple(-v for v in ray) for ray in self.rays} == self.rays
 
     @cached_property
     def input_ranges(self) -> tuple[tuple[Fraction, Fraction], ...]:
         """Smallest and largest value of every input coordinate."""
         return tuple((min(column), max(column)) for column in zip(*self.inputs, strict=True))
+
+    @cached_property
+    def spread_squared(self) -> Fraction:
+        """`sum_j |xi_j - xibar|^2` over the distinct inputs, each counted once."""
+        middle = tuple(sum(column, Fraction(0)) / self.n_inputs for column in zip(*self.inputs, strict=True))
+        return sum((_square(x, middle) for x in self.inputs), Fraction(0))
 
     def risk_of(self, outputs: Mapping[Vector, Vector]) -> Fraction:
         """Return the exact empirical risk of a function given by its values at the distinct inputs."""
@@ -208,6 +235,19 @@ class DataSet:
             (p * _square(outputs[x], y) for x, p, y in zip(self.inputs, self.weights, self.means, strict=True)),
             Fraction(0),
         )
+
+
+def _refuse_repeated_labels(name: str, labels: Sequence[Sequence[Fraction]]) -> None:
+    """Under a joint density no two entries of a label column are equal, almost surely."""
+    for i, column in enumerate(zip(*labels, strict=True)):
+        first: dict[tuple[int, int], int] = {}
+        for row, value in enumerate(column, start=1):
+            earlier = first.setdefault(value.as_integer_ratio(), row)
+            if earlier != row:
+                raise InvalidInput(
+                    f"data {name!r}, rows {earlier} and {row}: label column {i} repeats a value; expected distinct "
+                    "labels, since they are said to have a density (rounded measurements and class numbers have none)"
+                )
 
 
 def _whole_numbers(column: Sequence[Fraction]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,41 +12,59 @@ from rich.text import Text
 
 from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput, did_you_mean
-from theorems.hypotheses import OptimizerClass, Status
+from theorems.hypotheses import OptimizerClass, Property, Status
 from theorems.laws import parse_initialization
 from theorems.problem import Problem
 from theorems.rules import every_rule
 from theorems.setting import Architecture
-from theorems.theorem import EventKind
+from theorems.theorem import Relation
 from verify.data import DataSpec, load_data
-from verify.dead_neuron import DeadProbability, dead_probability
-from verify.enclosure import at_least, at_most, float_down
+from verify.dead_neuron import DeadProbability, FirstLayer, dead_probability
+from verify.enclosure import Enclosure, at_least, at_most, float_down
 from verify.evaluate import (
     Evaluation,
     certified_margin,
     evaluate_theorem,
+    restarts_needed,
     smallest_depth_reaching,
     smallest_width_reaching,
 )
 from verify.optimizers import OptimizerSpec, resolve
 from verify.results import write_ratio
+from verify.sampling import sampled_dead_probability
 
 __all__ = ["Answer", "answer_bound", "bound_json", "bound_text"]
 
 NEARLY_SURE = Fraction(99, 100)
+NEURONS, ALPHA = 20_000, Fraction(1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Reaching:
+    """The smallest first-layer width, or number of hidden layers, at which a theorem's bound is 99 %."""
+
+    theorem: str
+    by_width: bool
+    size: int
+
+    def __str__(self) -> str:
+        if self.by_width:
+            return f"99 % is reached at width {self.size} ({self.theorem})"
+        return f"99 % is reached at {self.size} hidden layer{'s' if self.size > 1 else ''} ({self.theorem})"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is certified about one problem.
+    """What is certified about one problem; reaching is None if no width or depth with 99 % was found.
 
-    reaching: the smallest width or depth at which the best theorem's bound is 99 %, None if none was found.
+    sampled: confidence limits of `p_1` from drawn neurons, where only a lower bound is certified; no bound uses them.
     """
 
     problem: Problem
     p_dead: DeadProbability | None
+    sampled: DeadProbability | None
     evaluations: tuple[Evaluation, ...]
-    reaching: int | None
+    reaching: Reaching | None
 
     @property
     def best(self) -> Evaluation | None:
@@ -69,24 +88,45 @@ def answer_bound(
     )
     asked = THEOREMS.values() if theorem is None else [THEOREMS[theorem]]
     evaluations = tuple(evaluate_theorem(each, problem) for each in asked)
-    return Answer(problem, dead_probability(problem), evaluations, _reaching(problem, _best(evaluations)))
+    p_dead = dead_probability(problem)
+    return Answer(problem, p_dead, _sampled(problem, p_dead), evaluations, _reaching(problem, evaluations))
 
 
-def _best(evaluations: tuple[Evaluation, ...]) -> Evaluation | None:
-    positive = [(e.bound.lo, e) for e in evaluations if e.bound is not None and e.bound.lo > 0]
-    return max(positive, key=lambda pair: pair[0])[1] if positive else None
+def _sampled(problem: Problem, p_dead: DeadProbability | None) -> DeadProbability | None:
+    if p_dead is None or p_dead.two_sided:
+        return None
+    return sampled_dead_probability(FirstLayer.of(problem), NEURONS, ALPHA, seed=0)
+
+
+def _best(evaluations: Iterable[Evaluation]) -> Evaluation | None:
+    """The largest positive lower bound of non-convergence, None if there is none; of equal ones the plainest event."""
+    positive = [
+        (e.bound.lo, e.event.layer is None or e.event.neurons is None, e)
+        for e in evaluations
+        if e.bound is not None and e.bound.lo > 0 and e.forced is not None
+    ]
+    return max(positive, key=lambda entry: entry[:2])[2] if positive else None
 
 
 def _optimizer_class(name: str | None) -> OptimizerClass:
-    return every_rule() if name is None else resolve(OptimizerSpec(name)).properties
+    """The nine rules together, a class of optimizers named by its property, or one optimizer."""
+    if name is None:
+        return every_rule()
+    bare = name.strip().strip("()")
+    if bare in Property.__members__:
+        return OptimizerClass.having(Property[bare])
+    return OptimizerClass.having() if bare == "none" else resolve(OptimizerSpec(name)).properties
 
 
-def _reaching(problem: Problem, best: Evaluation | None) -> int | None:
+def _reaching(problem: Problem, evaluations: tuple[Evaluation, ...]) -> Reaching | None:
+    """Where the best theorem that speaks of the width alone, or of the depth alone, reaches 99 %."""
+    best = _best(e for e in evaluations if (e.event.layer is None) != (e.event.neurons is None))
     if best is None:
         return None
-    if best.event.kind is EventKind.DEAD_FIRST_LAYER_NEURONS:
-        return smallest_width_reaching(best.theorem, problem, NEARLY_SURE)
-    return smallest_depth_reaching(best.theorem, problem, NEARLY_SURE)
+    by_width = best.event.layer is None
+    search = smallest_width_reaching if by_width else smallest_depth_reaching
+    size = search(best.theorem, problem, NEARLY_SURE)
+    return None if size is None else Reaching(best.theorem.id, by_width, size)
 
 
 # --- JSON --------------------------------------------------------------------------------------------------------
@@ -105,16 +145,19 @@ def bound_json(answer: Answer) -> dict[str, object]:
             "noise_floor": write_ratio(problem.data.noise_floor),
             "variance": write_ratio(problem.data.variance),
         },
-        "p_dead": None
-        if p_dead is None
-        else {
-            "method": p_dead.method,
-            "evidence": p_dead.evidence.value,
-            "lo": write_ratio(p_dead.enclosure.lo),
-            "hi": write_ratio(p_dead.enclosure.hi),
-        },
+        "p_dead": None if p_dead is None else _p_dead_json(p_dead),
+        "p_dead_sampled": None if answer.sampled is None else _p_dead_json(answer.sampled),
         "bounds": [_evaluation_json(evaluation, problem) for evaluation in answer.evaluations],
         "best": None if answer.best is None else answer.best.theorem.id,
+    }
+
+
+def _p_dead_json(p_dead: DeadProbability) -> dict[str, object]:
+    return {
+        "method": p_dead.method,
+        "evidence": p_dead.evidence.value,
+        "lo": write_ratio(p_dead.enclosure.lo),
+        "hi": write_ratio(p_dead.enclosure.hi),
     }
 
 
@@ -129,7 +172,9 @@ def _evaluation_json(evaluation: Evaluation, problem: Problem) -> dict[str, obje
             {"id": f.hypothesis, "status": f.status.value, "evidence": f.evidence.value, "why": f.why}
             for f in evaluation.findings
         ],
+        "relation": evaluation.theorem.relation.value,
         "event": str(evaluation.event),
+        "obstacle": evaluation.obstacle,
         "lo": None if bound is None else write_ratio(bound.lo),
         "hi": None if bound is None else write_ratio(bound.hi),
         "float": None if bound is None else float_down(bound.lo),
@@ -150,18 +195,52 @@ def bound_text(answer: Answer) -> RenderableType:
     )
     table.add_column("theorem")
     table.add_column("applies")
-    table.add_column("probability ≥", justify="right")
+    table.add_column("probability", justify="right")
     table.add_column("rate")
     table.add_column("why", overflow="fold")
     for evaluation in answer.evaluations:
-        bound = "" if evaluation.bound is None else _shown(evaluation.bound.lo)
+        if evaluation.status is Status.FAILS and len(answer.evaluations) > 1:
+            continue
+        bound = "" if evaluation.bound is None else _shown(evaluation.bound, evaluation.theorem.relation)
         rate = "" if evaluation.rate is None else f"{at_least(evaluation.rate)} per {evaluation.rate_per}"
         table.add_row(evaluation.theorem.id, evaluation.status.value, bound, rate, _why(evaluation))
-    return Group(table, Text(_p_dead_words(answer.p_dead)), Text(words(answer)))
+    parts = [
+        _not_applicable(answer.evaluations),
+        _stronger_forms(answer.evaluations),
+        Text(_p_dead_words(answer)),
+        Text(words(answer)),
+    ]
+    return Group(*([table] if table.row_count else []), *(part for part in parts if part.plain))
 
 
-def _shown(lower: Fraction) -> str:
-    return at_least(lower) if lower > 0 else "vacuous"
+def _not_applicable(evaluations: tuple[Evaluation, ...]) -> Text:
+    """The theorems whose hypotheses fail, together where the same one fails for the same reason."""
+    reasons: dict[str, list[str]] = {}
+    for evaluation in evaluations if len(evaluations) > 1 else ():
+        if evaluation.status is Status.FAILS:
+            reasons.setdefault(evaluation.reason, []).append(evaluation.theorem.id)
+    told = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return Text("Not applicable\n" + "\n".join(f"  {line}" for line in told) if told else "")
+
+
+def _stronger_forms(evaluations: tuple[Evaluation, ...]) -> Text:
+    """What stands in the way of the same theorems with fewer dead neurons, which would be more probable."""
+    reasons: dict[str, list[str]] = {}
+    for evaluation in evaluations:
+        if evaluation.obstacle is not None:
+            reasons.setdefault(evaluation.obstacle, []).append(evaluation.theorem.id)
+    told = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return Text("Not known with fewer dead neurons\n" + "\n".join(f"  {line}" for line in told) if told else "")
+
+
+def _shown(bound: Enclosure, relation: Relation) -> str:
+    match relation:
+        case Relation.AT_LEAST:
+            return f"≥ {at_least(bound.lo)}" if bound.lo > 0 else "vacuous"
+        case Relation.AT_MOST:
+            return f"≤ {at_most(bound.hi)}"
+        case Relation.EQUAL:
+            return f"= {at_least(bound.lo)}…"
 
 
 def _why(evaluation: Evaluation) -> str:
@@ -172,15 +251,20 @@ def _why(evaluation: Evaluation) -> str:
     )
 
 
-def _p_dead_words(p_dead: DeadProbability | None) -> str:
+def _p_dead_words(answer: Answer) -> str:
+    p_dead, sampled = answer.p_dead, answer.sampled
     if p_dead is None:
         return "p_1, the probability that a first-layer neuron is dead on the data: no certified method yet."
     ends = p_dead.enclosure
     value = f"= {ends.lo}" if ends.width == 0 else f"in [{at_least(ends.lo)}, {at_most(ends.hi)}]"
     shown = value if p_dead.two_sided else f"at least {at_least(ends.lo)}"
-    return (
+    told = (
         f"p_1, the probability that a first-layer neuron is dead on the data: {shown} ({p_dead.method}: {p_dead.why})."
     )
+    if sampled is None:
+        return told
+    limits = f"{at_least(sampled.enclosure.lo)} and {at_most(sampled.enclosure.hi)}"
+    return f"{told} Sampled, and not used in the bounds: between {limits} (wrong with probability at most {ALPHA})."
 
 
 def words(answer: Answer) -> str:
@@ -199,10 +283,18 @@ def words(answer: Answer) -> str:
     )
     sentence = (
         f"{shape[0].upper()}{shape[1:]} with {named} misses every global minimizer of this problem with probability "
-        f"at least {at_least(best.bound.lo)} ({best.theorem.id}), whatever the learning rate"
+        f"at least {at_least(best.bound.lo)} ({best.theorem.id})"
     )
+    if problem.optimizer.about(Property.FB).status is Status.HOLDS:
+        sentence += ", whatever the learning rate"
     if answer.reaching is not None:
-        by_depth = best.event.kind is not EventKind.DEAD_FIRST_LAYER_NEURONS
-        layers = f"{answer.reaching} hidden layer{'s' if answer.reaching > 1 else ''}"
-        sentence += f"; 99 % is reached at {layers if by_depth else f'width {answer.reaching}'}"
-    return sentence + f". This speaks of {problem.optimizer.name}."
+        sentence += f"; {answer.reaching}"
+    return f"{sentence}. {_restarts(best.bound.lo)}This speaks of {problem.optimizer.name}."
+
+
+def _restarts(bound: Fraction) -> str:
+    """T6 in words, where it says more than that two runs may be needed."""
+    needed = restarts_needed(bound, NEARLY_SURE)
+    if needed is None or bound < Fraction(1, 2):
+        return ""
+    return f"To find a global minimizer once with probability 99 % takes at least {needed:,} independent runs (T6). "

@@ -28,8 +28,8 @@ from verify.data import load_data
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import Enclosure, float_down
 from verify.environment import describe_environment
-from verify.evaluate import Evaluation, certified_margin, evaluate_theorem
-from verify.inference import Count, Judgement, LevelPlan, Relation, Verdict, confidence_limits, judge
+from verify.evaluate import Evaluation, certified_margin, evaluate_theorem, forced_risk
+from verify.inference import Count, Judgement, LevelPlan, Verdict, confidence_limits, judge
 from verify.optimizers import ResolvedOptimizer, resolve
 from verify.results import (
     SCHEMA,
@@ -71,7 +71,7 @@ class PlannedCase:
     @property
     def event(self) -> Event:
         """The structural event that outcomes and persistence speak of: that of the best theorem that applies."""
-        holding = [e for e in self.evaluations if e.bound is not None]
+        holding = [e for e in self.evaluations if e.bound is not None and e.forced is not None]
         return max(
             holding, key=lambda e: Fraction(-1) if e.bound is None else e.bound.lo, default=self.evaluations[0]
         ).event
@@ -243,7 +243,7 @@ def carry_out(planned: Plan, executor: Executor, on_progress: Progress = lambda 
         starts.append(_start_result(start, counts))
         frequencies = {event: _structural_frequency(planned, start, event, counts) for event in start.events}
         for position, case in enumerate(start.cases):
-            runs = RunCounts.total(run_blocks[number, position])
+            runs = RunCounts.total(run_blocks.get((number, position), []))
             cases.append(_case_result(planned, start, case, frequencies, runs))
     return Results(
         schema=SCHEMA,
@@ -304,7 +304,7 @@ def _blocks(total: int, block: int) -> Iterator[tuple[int, int]]:
 def _start_tasks(config: AuditConfig, start: PlannedStart) -> Iterator[StartTask]:
     block = max(1, CELLS_IN_FLIGHT // start.start.architecture.n_parameters)
     for first, count in _blocks(config.simulation.initializations, block):
-        yield StartTask(start.start, first, count)
+        yield StartTask(start.start, first, count, start.events)
 
 
 def _run_tasks(planned: Plan, start: PlannedStart, case: PlannedCase) -> Iterator[RunTask]:
@@ -334,8 +334,7 @@ def resolution(dtype: str, architecture: Architecture) -> Fraction:
 
 
 def _structural_frequency(planned: Plan, start: PlannedStart, event: Event, counts: StartCounts) -> FrequencyResult:
-    count = Count(counts.count(event), 0, counts.trials)
-    return _frequency(planned, start.comparison(event), str(event), count)
+    return _frequency(planned, start.comparison(event), str(event), counts.count(event))
 
 
 def _frequency(planned: Plan, comparison: str, event: str, count: Count) -> FrequencyResult:
@@ -364,7 +363,7 @@ def _compared(evaluation: Evaluation, frequency: FrequencyResult, start: Planned
         hypotheses=evaluation.status,
         hypothesis_reason=evaluation.reason,
         resolution=resolution(dtype, start.start.architecture),
-        relation=Relation.AT_LEAST,
+        relation=evaluation.theorem.relation,
     )
     return _judgement_result(judgement, evaluation)
 
@@ -380,8 +379,9 @@ def _theorem_result(
     evaluation: Evaluation, start: PlannedStart, frequency: FrequencyResult, risk: FrequencyResult, dtype: str
 ) -> TheoremResult:
     data = start.start.data
-    constant_forced = evaluation.forced.first_width in (None, 0)
-    comparable = constant_forced and start.reachable < data.noise_floor + data.variance
+    comparable = evaluation.forced is not None and start.reachable < forced_risk(
+        evaluation.forced, start.start.architecture, data
+    )
     bound = evaluation.bound
     margin = certified_margin(evaluation, start.start.architecture, data)
     return TheoremResult(
@@ -393,6 +393,7 @@ def _theorem_result(
         applies=evaluation.status.value,
         bound=None if bound is None else BoundResult(write_ratio(bound.lo), write_ratio(bound.hi)),
         bound_evidence=evaluation.evidence.value,
+        relation=evaluation.theorem.relation.value,
         event=str(evaluation.event),
         frequency=frequency,
         judgement=_compared(evaluation, frequency, start, dtype),
@@ -423,6 +424,8 @@ def _case_result(
             trials=runs.trials,
             event=str(case.event),
             events=runs.event,
+            undecided=runs.event_undecided,
+            kept=runs.kept,
             claimed=runs.claimed,
             persistent=runs.persistent,
             non_finite=runs.non_finite,
@@ -440,7 +443,8 @@ def _persistence(case: PlannedCase, runs: RunCounts) -> JudgementResult:
     told = f"{runs.persistent} of {runs.claimed} kept the same bits"
     match finding.status:
         case Status.FAILS:
-            judgement = Verdict.NOT_APPLICABLE, f"{told}; (FB) fails: {finding.why}"
+            later = f"of {runs.event} networks with {case.event}, {runs.kept} have as much dead after training"
+            judgement = Verdict.NOT_APPLICABLE, f"{told}; (FB) fails: {finding.why}; {later}"
         case Status.UNKNOWN:
             judgement = Verdict.UNDECIDED, f"{told}; {finding.why}"
         case Status.HOLDS if runs.claimed == 0:
@@ -472,7 +476,6 @@ def _start_result(start: PlannedStart, counts: StartCounts) -> StartResult:
         else BoundResult(write_ratio(p_dead.enclosure.lo), write_ratio(p_dead.enclosure.hi)),
         trials=counts.trials,
         dead_layer=counts.dead_layer,
-        structurally_dead_layer=counts.structurally_dead_layer,
         dead_neurons=counts.dead_neurons,
     )
 

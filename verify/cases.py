@@ -19,14 +19,15 @@ import msgspec
 from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput, did_you_mean
 from theorems.laws import Initialization, parse_initialization
+from theorems.rules import C4_RULES
 from theorems.setting import Architecture
 from verify.data import DataSpec
 from verify.inference import Interval
-from verify.optimizers import NAMED, OptimizerSpec
+from verify.optimizers import OptimizerSpec
 
 __all__ = ["PRESETS", "AuditConfig", "OptimizerChoice", "Sweep", "load_config", "load_preset", "parse_fraction"]
 
-PRESETS = ("quick",)
+PRESETS = ("quick", "sharpness")
 MAX_REPLICAS = 10**8
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_REPLICAS)]
@@ -45,6 +46,7 @@ class DataChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     points: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 64
     low: Number = 0
     high: Number = 1
+    labels_have_density: bool = False
 
     def spec(self, path: str) -> DataSpec:
         """Return the data specification with exact numbers."""
@@ -57,6 +59,7 @@ class DataChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             points=self.points,
             low=parse_fraction(self.low, f"{path}.low"),
             high=parse_fraction(self.high, f"{path}.high"),
+            labels_have_density=self.labels_have_density,
         )
 
 
@@ -87,7 +90,7 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """
 
     initializations: Positive = 10_000
-    replicas: Positive = 256
+    replicas: Annotated[int, msgspec.Meta(ge=0, le=MAX_REPLICAS)] = 256
     steps: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 100
     batch: Annotated[int, msgspec.Meta(ge=1, le=10**6)] | Literal["all"] = "all"
     look_every: Positive = 25
@@ -116,7 +119,7 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     data: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     initializations: Annotated[tuple[str | InitializationChoice, ...], msgspec.Meta(min_length=1)]
     architectures: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    optimizers: Annotated[tuple[str | OptimizerChoice, ...], msgspec.Meta(min_length=1)] = tuple(NAMED)
+    optimizers: Annotated[tuple[str | OptimizerChoice, ...], msgspec.Meta(min_length=1)] = tuple(C4_RULES)
     theorems: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = tuple(THEOREMS)
     axis: Literal["width", "depth", "none"] = "none"
 

@@ -120,7 +120,9 @@ def command(context: click.Context) -> None:
 
 @command.command()
 @click.argument("config", required=False)
-@click.option("--preset", default=None, help="A configuration that comes with nonconv: quick (the default).")
+@click.option(
+    "--preset", default=None, help="A configuration that comes with nonconv: quick (the default) or sharpness."
+)
 @click.option("--out", default=None, help="Folder for the results; default reports/NAME.")
 @click.option("--device", default="cpu", show_default=True, help="Any device that torch has, such as cpu or cuda.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=None, help="Replace the configuration's seed.")
@@ -147,6 +149,8 @@ def audit(
     from verify.cases import load_config, load_preset
     from verify.output import OutputFolder
 
+    if preset == "frameworks":
+        raise InvalidInput("preset 'frameworks' trains nothing and has its own command: nonconv survey frameworks")
     if config is not None and preset is not None:
         raise InvalidInput(f"both a configuration ({config!r}) and a preset ({preset!r}) were given; expected one")
     chosen = load_config(config) if config is not None else load_preset("quick" if preset is None else preset)
@@ -218,6 +222,9 @@ def _data_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--points", type=int, default=64, show_default=True, help="Grid points of a function of x."),
         click.option("--low", default="0", show_default=True, help="Left end of the grid."),
         click.option("--high", default="1", show_default=True, help="Right end of the grid."),
+        click.option(
+            "--label-density", is_flag=True, help="Suppose that labels have a joint density given the inputs."
+        ),
     ):
         function = option(function)
     return function
@@ -227,7 +234,9 @@ def _data_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--arch", required=True, help="Widths, such as 1,32,1 or 1,3*10,1.")
 @click.option("--init", default="pytorch", show_default=True, help="Initialization scheme.")
 @click.option("--bias", default=None, help="Bias law that replaces the scheme's: zero, normal(s) or uniform(c).")
-@click.option("--optimizer", default=None, help="Optimizer; default: each of the nine rules of claim C4.")
+@click.option(
+    "--optimizer", default=None, help="Optimizer, or a property such as D; default: the nine rules of claim C4."
+)
 @click.option("--theorem", default=None, help="Only this theorem; default: all.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @_data_options
@@ -266,7 +275,75 @@ def _data_spec(options: dict[str, Any]) -> Any:
         labels=columns("labels"),
         low=parse_fraction(options["low"], "--low"),
         high=parse_fraction(options["high"], "--high"),
+        labels_have_density=options["label_density"],
     )
+
+
+# --- survey ------------------------------------------------------------------------------------------------------
+
+
+@command.command()
+@click.argument("name", type=click.Choice(["frameworks"]))
+@click.option("--data", default=None, help="Built-in sets, separated by commas; default: all.")
+@click.option(
+    "--neurons", type=click.IntRange(1, 10**9), default=100_000, show_default=True, help="Drawn for each row."
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of what is drawn.")
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes; default: the usable cores.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["text", "json", "md", "csv"]),
+    default="text",
+    show_default=True,
+    help="Output.",
+)
+def survey(name: str, data: str | None, neurons: int, seed: int, workers: int | None, shape: str) -> None:
+    """Dead neurons at initialization: the defaults of PyTorch, Keras and Flax on the built-in real data.
+
+    For raw, min-max scaled and standardized inputs: the probability p_1 that a neuron starts dead, certified and
+    sampled, and what follows for first layers of many widths. Nothing is trained.
+
+    \b
+    nonconv survey frameworks
+    nonconv survey frameworks --data iris,digits --format md
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from verify.data import BUILT_IN
+    from verify.environment import usable_cores
+    from verify.executors import worker_processes
+    from verify.survey import (
+        frameworks_csv,
+        frameworks_json,
+        frameworks_markdown,
+        frameworks_text,
+        survey_frameworks,
+    )
+
+    chosen = tuple(BUILT_IN) if data is None else tuple(part.strip() for part in data.split(","))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"surveying {name}", total=None)
+        with worker_processes(workers or usable_cores()) as executor:
+            found = survey_frameworks(
+                chosen,
+                neurons=neurons,
+                seed=seed,
+                executor=executor,
+                on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+    match shape:
+        case "json":
+            click.echo(json.dumps(frameworks_json(found), indent=1))
+        case "md":
+            click.echo(frameworks_markdown(found), nl=False)
+        case "csv":
+            click.echo(frameworks_csv(found), nl=False)
+        case _:
+            _print(frameworks_text(found))
 
 
 # --- explain and report ------------------------------------------------------------------------------------------

@@ -78,7 +78,9 @@ class DataSpec:
     `source` is a name in `BUILT_IN`, a file ending in .csv, .parquet, .npy or .npz, or a function of x such as
     `x**2 + 2*x`. `inputs` and `labels` choose columns by name or by position, counted from 0; without them the last
     column is the label and all others are inputs (NPZ: they name arrays, `x` and `y` by default). `points`, `low`
-    and `high` give the equispaced grid of a function and mean nothing for other sources.
+    and `high` give the equispaced grid of a function and mean nothing for other sources. `labels_have_density` is the
+    user's statement that the labels were drawn from a joint density given the inputs (math Lemma 7d); it is about the
+    labels before scaling, which changes nothing in what follows from it.
 
     A CSV file is UTF-8 text with commas; its first line is a header if one of its cells is neither a number nor a
     mark for a missing or infinite value.
@@ -94,6 +96,7 @@ class DataSpec:
     points: int = 64
     low: Fraction = Fraction(0)
     high: Fraction = Fraction(1)
+    labels_have_density: bool = False
 
     def __post_init__(self) -> None:
         for field, value in (("scale", str(self.scale)), ("scale_labels", str(self.scale_labels))):
@@ -108,12 +111,13 @@ def load_data(spec: DataSpec) -> DataSet:
 
     Rigour: exact.
     Fails: InvalidInput, one sentence, if the source cannot be found or read, a chosen column does not exist, a value
-    is missing, not finite or not a number, or fewer than two inputs are distinct.
+    is missing, not finite or not a number, fewer than two inputs are distinct, or labels that are said to have a
+    density repeat a value.
     """
     name, table = _read(spec)
     inputs = [_scaled(v, spec.scale, f"data {name!r}, input column {i}") for i, v in enumerate(table.inputs)]
     labels = [_scaled(v, spec.scale_labels, f"data {name!r}, label column {i}") for i, v in enumerate(table.labels)]
-    data = DataSet.from_rows(name + _scale_note(spec), _rows(inputs), _rows(labels))
+    data = DataSet.from_rows(name + _scale_note(spec), _rows(inputs), _rows(labels), spec.labels_have_density)
     if data.n_inputs < 2:
         raise InvalidInput(
             f"data {data.name!r} has fewer than two distinct inputs ({data.n_rows} rows, {data.n_inputs} distinct): "

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from theorems.bounds import P_DEAD, BinomialChain
+import sympy
+
+from theorems.bounds import P_DEAD, BinomialChain, Bound
 from theorems.hypotheses import Evidence, Finding, Status, combined_status, weakest
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
@@ -18,9 +21,18 @@ from theorems.theorem import Event, ForcedRisk, Instance, Theorem
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import Enclosure, evaluate, evaluate_bound
 from verify.hypotheses import decide
-from verify.risk import best_witness
+from verify.risk import best_witness, dead_neuron_gain, ridge_gain, risk_floor
+from verify.sizes import case_sizes
 
-__all__ = ["Evaluation", "certified_margin", "evaluate_theorem", "smallest_depth_reaching", "smallest_width_reaching"]
+__all__ = [
+    "Evaluation",
+    "certified_margin",
+    "evaluate_theorem",
+    "forced_risk",
+    "restarts_needed",
+    "smallest_depth_reaching",
+    "smallest_width_reaching",
+]
 
 MAX_WIDTH, MAX_DEPTH = 1024, 1024
 MAX_CHAIN = 30_000_000
@@ -30,6 +42,7 @@ MAX_CHAIN = 30_000_000
 class Evaluation:
     """What is certified about a theorem on a problem.
 
+    obstacle: where the theorem has a stronger form (fewer dead neurons) that is not known to hold, why not;
     bound: enclosure of the bound's value, None where the hypotheses are not all known to hold or no `p_1` is known;
     rate: lower bound of the exponential rate, per `rate_per`.
     """
@@ -39,11 +52,12 @@ class Evaluation:
     status: Status
     reason: str
     event: Event
-    forced: ForcedRisk
+    forced: ForcedRisk | None
     bound: Enclosure | None
     evidence: Evidence
     rate: Fraction | None
     rate_per: str | None
+    obstacle: str | None = None
 
 
 def evaluate_theorem(theorem: Theorem, problem: Problem) -> Evaluation:
@@ -53,35 +67,41 @@ def evaluate_theorem(theorem: Theorem, problem: Problem) -> Evaluation:
     is known to hold, the first that may hold is reported, then the first that fails.
     Rigour:   enclosure; where only a lower bound of `p_1` is known, the bound is evaluated there, which is safe.
     """
-    p_dead = dead_probability(problem)
     status_of = {Status.FAILS: 0, Status.UNKNOWN: 1, Status.HOLDS: 2}
 
     def rank(number: int) -> int:
-        return status_of[combined_status(_findings(theorem.instance(problem, number), problem, p_dead))[0]]
+        return status_of[combined_status(_findings(theorem.instance(problem, number), problem))[0]]
 
     count = theorem.n_instances(problem)
     first = next(f for wanted in (2, 1, 0) if (f := bisect_left(range(count), wanted, key=rank)) < count)
-    instance = theorem.instance(problem, first)
-    return _evaluation(theorem, problem, p_dead, instance, _findings(instance, problem, p_dead))
+    found = _evaluation(theorem, problem, theorem.instance(problem, first))
+    if first == 0 or found.status is not Status.HOLDS:
+        return found
+    return replace(found, obstacle=combined_status(_findings(theorem.instance(problem, first - 1), problem))[1])
 
 
-def _findings(instance: Instance, problem: Problem, p_dead: DeadProbability | None) -> tuple[Finding, ...]:
+def _p_dead(instance: Instance, problem: Problem) -> DeadProbability | None:
+    return dead_probability(problem, nonpositive_bias=instance.nonpositive_bias)
+
+
+def _findings(instance: Instance, problem: Problem) -> tuple[Finding, ...]:
+    p_dead = _p_dead(instance, problem)
     return tuple(decide(hypothesis, problem, p_dead) for hypothesis in instance.hypotheses)
 
 
-def _evaluation(
-    theorem: Theorem,
-    problem: Problem,
-    p_dead: DeadProbability | None,
-    instance: Instance,
-    findings: tuple[Finding, ...],
-) -> Evaluation:
+def _evaluation(theorem: Theorem, problem: Problem, instance: Instance) -> Evaluation:
+    findings, p_dead = _findings(instance, problem), _p_dead(instance, problem)
     status, reason = combined_status(findings)
-    bound = _bound(instance, p_dead) if status is Status.HOLDS and p_dead is not None else None
-    if status is Status.HOLDS and bound is None:
-        status = Status.UNKNOWN
-        reason = f"the chain of {theorem.id} is too large to evaluate for architecture {problem.architecture}"
-    used = [finding.evidence for finding in findings] + ([p_dead.evidence] if p_dead is not None else [])
+    bound, used = None, [finding.evidence for finding in findings]
+    if status is Status.HOLDS and p_dead is not None:
+        term = instance.bound()
+        if isinstance(term, BinomialChain) and term.operations > MAX_CHAIN:
+            status = Status.UNKNOWN
+            reason = f"the chain of {theorem.id} is too large to evaluate for architecture {problem.architecture}"
+        else:
+            sizes = case_sizes(problem, term.symbols)
+            bound = _enclosed(term, p_dead, sizes.values)
+            used += [sizes.evidence, *([p_dead.evidence] if P_DEAD in term.symbols else [])]
     rate, rate_per = _rate(instance, p_dead) if bound is not None else (None, None)
     return Evaluation(
         theorem=theorem,
@@ -97,18 +117,12 @@ def _evaluation(
     )
 
 
-def _bound(instance: Instance, p_dead: DeadProbability) -> Enclosure | None:
-    """Bounds increase with `p_1`: its lower end gives the lower end of the bound, its upper end the upper one.
-
-    None if a chain would take more than MAX_CHAIN operations.
-    """
-    bound = instance.bound()
-    if isinstance(bound, BinomialChain) and bound.operations > MAX_CHAIN:
-        return None
-    lower = evaluate_bound(bound, p_dead.enclosure.lo)
+def _enclosed(bound: Bound, p_dead: DeadProbability, sizes: Mapping[sympy.Symbol, Fraction]) -> Enclosure:
+    """Bounds increase with `p_1`: its lower end gives the lower end of the bound, its upper end the upper one."""
+    lower = evaluate_bound(bound, p_dead.enclosure.lo, sizes)
     if not p_dead.two_sided or p_dead.enclosure.width == 0:
         return lower
-    return Enclosure(lower.lo, evaluate_bound(bound, p_dead.enclosure.hi).hi)
+    return Enclosure(lower.lo, evaluate_bound(bound, p_dead.enclosure.hi, sizes).hi)
 
 
 def _rate(instance: Instance, p_dead: DeadProbability | None) -> tuple[Fraction | None, str | None]:
@@ -122,16 +136,52 @@ def _rate(instance: Instance, p_dead: DeadProbability | None) -> tuple[Fraction 
     return evaluate(rate.expression, {P_DEAD: p_dead.enclosure.lo}).lo, rate.per
 
 
+def forced_risk(forced: ForcedRisk, architecture: Architecture, data: DataSet) -> Fraction:
+    """Certified lower bound of the risk that an event forces on every later network.
+
+    Source:   math Lemma 4 (constant output), Lemmas 5, 6 and 7 (dead neurons removed).
+    Rigour:   exact; the smaller one where one of two holds.
+    """
+    constant = data.noise_floor + data.variance
+    if forced.constant:
+        return constant
+    floor = risk_floor(forced.first_width or 0, architecture.hidden[1:], data).value
+    return min(floor, constant) if forced.or_constant else floor
+
+
 def certified_margin(evaluation: Evaluation, architecture: Architecture, data: DataSet) -> Fraction | None:
     """Some `eps > 0` with `inf R >= I(l) + eps` on the theorem's event, or None where none is certified.
 
-    Source:   math T9: `nu + V - U` with the risk `U` of an explicit network, where a constant output is forced.
-    Rigour:   exact.
+    Source:   math T9: the forced risk less the risk `U` of an explicit network, or the gain of Lemma 4, 5 or 6.
+    Rigour:   exact or rounded down; the largest of what is known.
     """
-    if evaluation.bound is None or evaluation.forced.first_width not in (None, 0):
+    forced = evaluation.forced
+    if evaluation.bound is None or forced is None:
         return None
-    gap = data.noise_floor + data.variance - best_witness(architecture, data).risk
-    return gap if gap > 0 else None
+    gap = forced_risk(forced, architecture, data) - best_witness(architecture, data).risk
+    gains = []
+    if forced.constant or forced.or_constant:
+        gains.append(ridge_gain(data))
+    if not forced.constant:
+        gains.append(dead_neuron_gain(architecture, forced.first_width or 0, data))
+    eps = max(gap, min(gains))
+    return eps if eps > 0 else None
+
+
+def restarts_needed(bound: Fraction, success: Fraction) -> int | None:
+    """At least how many independent runs it takes to succeed once with this probability, if each fails with `bound`.
+
+    Source:   math T6: `r >= ln(1 - a)/ln B`.
+    Rigour:   rounded down to what is certain; None if the bound is 0 (one run may do) or 1 (no number does).
+    """
+    if not 0 < bound < 1 or not 0 < success < 1:
+        return None
+    needed = evaluate(sympy.log(_exact(1 - success)) / sympy.log(_exact(bound)))
+    return max(1, math.ceil(needed.lo))
+
+
+def _exact(value: Fraction) -> sympy.Rational:
+    return sympy.Rational(value.numerator, value.denominator)
 
 
 def smallest_width_reaching(theorem: Theorem, problem: Problem, target: Fraction) -> int | None:

@@ -8,19 +8,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from theorems.catalogue import THEOREMS
+from theorems.catalogue import CATALOGUE, THEOREMS
 from theorems.errors import InvalidInput, did_you_mean
-from theorems.hypotheses import HYPOTHESES, Evidence, Property
+from theorems.hypotheses import HYPOTHESES, Evidence, OptimizerClass, Property, Status
 from theorems.rules import RULES
-from theorems.theorem import CLAIMS, Theorem
+from theorems.theorem import CLAIMS, Statement, Theorem
 from verify.inference import Verdict
 from verify.simulation import Outcome
 
-__all__ = ["explanation", "overview"]
+__all__ = ["explanation", "overview", "theorems_under"]
 
 PROPERTIES = {
     Property.F: "a coordinate whose gradients have all been zero so far is never moved",
     Property.FB: "a neuron whose incoming weights and bias had only zero gradients so far is never moved",
+    Property.DJ: "at each step the (w, b) of all such neurons become (c w, c b), one c in [0, 1] for all of them",
+    Property.DW: "at each step the (w, b) of all such neurons become (c w, b), one c in [0, 1] for all of them",
+    Property.SL: "as (SS), with one c for all such neurons of a layer",
     Property.S: "such a neuron's (w, b) may become (c w, c b) with one c >= 0",
     Property.D: "such a neuron's (w, b) may become (c w, c' b) with 0 <= c <= c' <= 1",
     Property.SS: "such a neuron's (w, b) may become (c w, c' b) with c, c' >= 0",
@@ -50,34 +53,57 @@ def _texts() -> dict[str, str]:
 def explanation(identity: str) -> RenderableType:
     """Explain what an id means, in upper or lower case. Fails: InvalidInput for unknown ones."""
     wanted = identity.strip().strip("()").lower()
-    for name, theorem in THEOREMS.items():
+    for name, statement in CATALOGUE.items():
         if name.lower() == wanted:
-            return _theorem(theorem)
+            return _statement(statement)
     texts = _texts()
     found = [name for name in texts if name.strip("()").lower() == wanted]
     if found:
-        return Group(*(Text.assemble((name, "bold"), f": {texts[name]}") for name in found))
-    known = [*THEOREMS, *(name.strip("()") for name in texts)]
+        told = [Text.assemble((name, "bold"), f": {texts[name]}") for name in found]
+        return Group(*told, *(_remaining(kind) for kind in Property if kind.name.lower() == wanted))
+    known = [*CATALOGUE, *(name.strip("()") for name in texts)]
     raise InvalidInput(
         f"nothing here is called {identity!r}{did_you_mean(identity, known)}; `nonconv explain` lists what there is"
     )
 
 
-def _theorem(theorem: Theorem) -> RenderableType:
-    return Group(
-        Text.assemble((f"{theorem.id}. {theorem.title}", "bold"), f"  (for {', '.join(theorem.claims)})"),
-        Text(f"\n{theorem.statement}\n"),
-        Text(f"Bound (LaTeX):\n{theorem.formula}\n"),
-        Text(f"Not covered: {theorem.not_covered}"),
-        Text(f"Proof: {theorem.proof}"),
+def _statement(shown: Statement) -> RenderableType:
+    claims = f"  (for {', '.join(shown.claims)})" if shown.claims else ""
+    parts = [
+        Text.assemble((f"{shown.id}. {shown.title}", "bold"), claims),
+        Text(f"\n{shown.statement}\n"),
+        Text(f"Bound (LaTeX):\n{shown.formula}\n"),
+    ]
+    if isinstance(shown, Theorem):
+        parts += [Text(f"Optimizers: {_demand(shown)}")]
+    return Group(*parts, Text(f"Not covered: {shown.not_covered}"), Text(f"Proof: {shown.proof}"))
+
+
+def _demand(theorem: Theorem) -> str:
+    """What a theorem asks of the optimizer, weakest alternatives last."""
+    if not theorem.keeps:
+        return "any; the theorem speaks of the initialization alone"
+    return ", or ".join(
+        f"({first.name})" + ("" if rest in (None, first) else f" in the first layer and ({rest.name}) in the others")
+        for first, rest in theorem.keeps
     )
+
+
+def _remaining(kind: Property) -> Text:
+    remaining = theorems_under(OptimizerClass.having(kind))
+    return Text(f"Theorems that remain for an optimizer with ({kind.name}): {', '.join(remaining)}")
+
+
+def theorems_under(optimizer: OptimizerClass) -> list[str]:
+    """Return the theorems whose hypothesis on the optimizer holds for this class, or that have none."""
+    return [name for name, theorem in THEOREMS.items() if theorem.remains_under(optimizer) is Status.HOLDS]
 
 
 def overview() -> RenderableType:
     """List every id with a line each."""
     return Group(
         _table("claims of arXiv:2410.10533", CLAIMS.items()),
-        _table("theorems (derived and proved here)", ((t.id, t.title) for t in THEOREMS.values())),
+        _table("theorems (derived and proved here)", ((t.id, t.title) for t in CATALOGUE.values())),
         _table("hypotheses", ((name, statement) for name, (_, statement) in HYPOTHESES.items())),
         _table("properties of optimizers", ((kind.name, text) for kind, text in PROPERTIES.items())),
         _table("update rules", ((rule.id, rule.recursion) for rule in RULES.values())),

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from theorems.hypotheses import (
     BoundedBiasDensity,
+    EnoughDeadNeurons,
     Evidence,
     Finding,
     Hypothesis,
     IndependentInitialization,
     LabelsVary,
     NeuronCanBeDead,
+    NonzeroInput,
+    NormalWeights,
     OneHiddenLayer,
+    OneInputRay,
+    OppositeInputRays,
     OptimalRiskAboveNoise,
-    OptimizerClass,
     OptimizerKeepsDead,
-    Property,
+    ScalarOutput,
+    SeveralHiddenLayers,
     Status,
+    SymmetricLaws,
     ZeroBiases,
-    weakest,
 )
-from theorems.laws import Zero
+from theorems.laws import Law, Normal, Zero
 from theorems.problem import Problem
+from theorems.setting import DataSet
 from verify.dead_neuron import DeadProbability
 from verify.enclosure import at_least, at_most
-from verify.risk import optimal_risk_above_noise
+from verify.risk import LARGEST_KAPPA, isolation_number, optimal_risk_above_noise
 
 __all__ = ["decide"]
 
@@ -33,18 +39,24 @@ def decide(hypothesis: Hypothesis, problem: Problem, p_dead: DeadProbability | N
     match hypothesis:
         case IndependentInitialization():
             return _independent(hypothesis, problem)
-        case BoundedBiasDensity():
-            return _bounded_bias_density(hypothesis, problem)
-        case ZeroBiases():
-            return _zero_biases(hypothesis, problem)
+        case BoundedBiasDensity() | ZeroBiases() | NormalWeights() | SymmetricLaws():
+            return _laws(hypothesis, problem)
         case LabelsVary():
             return _labels_vary(hypothesis, problem)
+        case NonzeroInput() | OneInputRay() | OppositeInputRays():
+            return _rays(hypothesis, problem.data)
         case OptimizerKeepsDead(alternatives):
-            return _keeps_dead(hypothesis, problem.optimizer, alternatives)
-        case OneHiddenLayer():
+            return Finding(hypothesis.id, *problem.optimizer.keeps_one_of(alternatives))
+        case OneHiddenLayer() | SeveralHiddenLayers():
             hidden = problem.architecture.hidden
             why = f"architecture {problem.architecture} has {len(hidden)} hidden layer{'s' if len(hidden) > 1 else ''}"
-            return _certified(hypothesis, len(hidden) == 1, why)
+            return _certified(hypothesis, (len(hidden) == 1) == isinstance(hypothesis, OneHiddenLayer), why)
+        case ScalarOutput():
+            outputs = problem.architecture.output_dim
+            why = f"architecture {problem.architecture} has {outputs} output{'s' if outputs > 1 else ''}"
+            return _certified(hypothesis, outputs == 1, why)
+        case EnoughDeadNeurons(count):
+            return _enough(hypothesis, count, problem.data)
         case OptimalRiskAboveNoise(first_width):
             return optimal_risk_above_noise(first_width, problem.architecture.hidden[1:], problem.data)
         case NeuronCanBeDead():
@@ -64,71 +76,60 @@ def _independent(hypothesis: Hypothesis, problem: Problem) -> Finding:
     return _certified(hypothesis, False, f"{name} weights are not independent", Evidence.PROVED)
 
 
-def _bounded_bias_density(hypothesis: Hypothesis, problem: Problem) -> Finding:
-    if not problem.initialization.independent:
-        return _certified(
-            hypothesis, False, f"{problem.initialization.name} has no law of single weights", Evidence.PROVED
-        )
-    for layer in range(1, len(problem.architecture.hidden) + 1):
-        weight, bias = problem.layer_laws(layer)
-        if bias.density_bound is None:
-            return _certified(
-                hypothesis,
-                False,
-                f"the biases of hidden layer {layer} are {bias}: they have no density",
-                Evidence.PROVED,
-            )
-        if weight.density_bound is None:
-            return _certified(hypothesis, False, f"the weights of hidden layer {layer} are {weight}", Evidence.PROVED)
-    weight, bias = problem.layer_laws(1)
-    return _certified(
-        hypothesis,
-        True,
-        f"symmetric laws with densities; first layer: weights {weight}, biases {bias}",
-        Evidence.PROVED,
-    )
-
-
-def _zero_biases(hypothesis: Hypothesis, problem: Problem) -> Finding:
+def _laws(hypothesis: Hypothesis, problem: Problem) -> Finding:
+    """Look at the laws of every hidden layer; all schemes draw from symmetric laws."""
     if not problem.initialization.independent:
         why = f"{problem.initialization.name} has no law of single weights"
         return _certified(hypothesis, False, why, Evidence.PROVED)
     for layer in range(1, len(problem.architecture.hidden) + 1):
         weight, bias = problem.layer_laws(layer)
-        if not isinstance(bias, Zero):
-            why = f"the biases of hidden layer {layer} are {bias}, not zero"
-            return _certified(hypothesis, False, why, Evidence.PROVED)
-        if weight.density_bound is None:
-            return _certified(hypothesis, False, f"the weights of hidden layer {layer} are {weight}", Evidence.PROVED)
-    why = f"zero biases; first layer: weights {problem.layer_laws(1)[0]}"
+        wrong = _wrong_weights(hypothesis, weight) or _wrong_biases(hypothesis, bias)
+        if wrong:
+            return _certified(hypothesis, False, f"hidden layer {layer}: {wrong}", Evidence.PROVED)
+    weight, bias = problem.layer_laws(1)
+    why = f"symmetric laws; first layer: weights {weight}, biases {bias}"
     return _certified(hypothesis, True, why, Evidence.PROVED)
+
+
+def _wrong_weights(hypothesis: Hypothesis, weight: Law) -> str:
+    if isinstance(hypothesis, NormalWeights) and not isinstance(weight, Normal):
+        return f"the weights are {weight}, not normal"
+    return "" if weight.density_bound is not None else f"the weights are {weight}: they have atoms"
+
+
+def _wrong_biases(hypothesis: Hypothesis, bias: Law) -> str:
+    if isinstance(hypothesis, ZeroBiases | NormalWeights) and not isinstance(bias, Zero):
+        return f"the biases are {bias}, not zero"
+    if isinstance(hypothesis, BoundedBiasDensity) and bias.density_bound is None:
+        return f"the biases are {bias}: they have no density"
+    return ""
+
+
+def _rays(hypothesis: Hypothesis, data: DataSet) -> Finding:
+    told = f"the {data.n_inputs} distinct inputs lie on {data.n_rays} rays from 0"
+    match hypothesis:
+        case NonzeroInput():
+            return _certified(hypothesis, data.n_rays > 0, told)
+        case OneInputRay():
+            return _certified(hypothesis, data.n_rays == 1, told)
+        case _:
+            return _certified(hypothesis, data.rays_are_opposite, told)
+
+
+def _enough(hypothesis: Hypothesis, count: int, data: DataSet) -> Finding:
+    if count >= LARGEST_KAPPA:
+        return _certified(hypothesis, True, f"{count} dead neurons are enough on any data", Evidence.PROVED)
+    found = isolation_number(data)
+    why = f"kappa <= {found.value} on these data ({found.why})"
+    if count < found.value and data.input_dim > 1:  # there the search for half-spaces may have missed some
+        return Finding(hypothesis.id, Status.UNKNOWN, found.evidence, why)
+    return _certified(hypothesis, count >= found.value, why, found.evidence)
 
 
 def _labels_vary(hypothesis: Hypothesis, problem: Problem) -> Finding:
     variance = problem.data.variance
     shown = f"between-input variance V >= {at_least(variance)}" if variance > 0 else "all mean labels are equal: V = 0"
     return _certified(hypothesis, variance > 0, shown)
-
-
-def _keeps_dead(
-    hypothesis: Hypothesis, optimizer: OptimizerClass, alternatives: tuple[tuple[Property, Property | None], ...]
-) -> Finding:
-    """Three-valued "or" over the alternatives, three-valued "and" within each."""
-    unknown: Finding | None = None
-    failed: list[str] = []
-    for first, rest in alternatives:
-        parts = [optimizer.about(wanted) for wanted in (first, rest) if wanted is not None]
-        statuses = {part.status for part in parts}
-        if statuses == {Status.HOLDS}:
-            return Finding(hypothesis.id, Status.HOLDS, weakest(part.evidence for part in parts), parts[0].why)
-        decisive = next(part for part in parts if part.status is not Status.HOLDS)
-        if Status.FAILS in statuses:
-            failed.append(next(part.why for part in parts if part.status is Status.FAILS))
-        elif unknown is None:
-            unknown = decisive
-    if unknown is not None:
-        return Finding(hypothesis.id, Status.UNKNOWN, unknown.evidence, "; ".join([*failed, unknown.why]))
-    return Finding(hypothesis.id, Status.FAILS, Evidence.PROVED, "; ".join(dict.fromkeys(failed)))
 
 
 def _can_be_dead(hypothesis: Hypothesis, problem: Problem, p_dead: DeadProbability | None) -> Finding:

@@ -18,6 +18,7 @@ from scipy.special import betaincinv
 
 from theorems.errors import InvalidInput, did_you_mean
 from theorems.hypotheses import Status
+from theorems.theorem import Relation
 from verify.enclosure.arb import binomial_tail, log_mixture_likelihood, log_of
 from verify.enclosure.display import at_least, at_most
 from verify.enclosure.numbers import Enclosure
@@ -27,7 +28,6 @@ __all__ = [
     "Interval",
     "Judgement",
     "LevelPlan",
-    "Relation",
     "Verdict",
     "clopper_pearson",
     "confidence_limits",
@@ -235,14 +235,6 @@ _VERDICT_MEANING = {
     "resolution of floating-point draws.",
     Verdict.VACUOUS: "The bound allows every probability, so it says nothing about this case.",
 }
-
-
-class Relation(Enum):
-    """What a theorem claims of the probability p and its bound B."""
-
-    AT_LEAST = "p >= B"
-    AT_MOST = "p <= B"
-    EQUAL = "p = B"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from verify.results import Results
 __all__ = ["OutputFolder", "PartialFolder", "results_json", "write_again"]
 
 RESULTS, MANIFEST = "results.json", "manifest.json"
-OWN = {RESULTS, MANIFEST, "index.html", "report.md", "figures"}
+OWN = {RESULTS, MANIFEST, "index.html", "report.md", "sharpness.md", "sharpness.csv", "figures"}
 
 
 def results_json(results: Results) -> str:

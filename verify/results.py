@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from theorems.errors import InvalidInput
+from theorems.theorem import Relation
 from verify.inference import Verdict
 
 __all__ = [
@@ -30,9 +31,10 @@ __all__ = [
     "write_ratio",
 ]
 
-SCHEMA = "nonconv-results/1"
+SCHEMA = "nonconv-results/2"
 
 Ratio = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+/[1-9][0-9]*$")]
+RelationName = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(relation.value for relation in Relation)})$")]
 VerdictName = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(verdict.value for verdict in Verdict)})$")]
 
 
@@ -86,7 +88,8 @@ class JudgementResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TheoremResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One theorem on one case: hypotheses, bound, comparison with the frequency of its event at initialization.
 
-    risk: the comparison with the frequency of high risks during training, where the theorem allows one.
+    relation: what is claimed of the probability of the event and the bound; risk: the comparison with the frequency of
+    high risks during training, where the theorem allows one.
     rate: exponential rate of the bound's complement, rounded down, per `rate_per`; margin: certified gap `eps` with
     `inf R >= I(l) + eps` on the event.
     """
@@ -97,6 +100,7 @@ class TheoremResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     applies: str
     bound: BoundResult | None
     bound_evidence: str
+    relation: RelationName
     event: str
     frequency: FrequencyResult | None
     judgement: JudgementResult
@@ -105,17 +109,25 @@ class TheoremResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate_per: str | None
     margin: Ratio | None
 
+    @property
+    def is_lower(self) -> bool:
+        """Whether the bound is a lower one of a probability of non-convergence (an equality counts)."""
+        return self.relation != Relation.AT_MOST.value
+
 
 class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What became of the trained replicas of a case.
 
-    reachable: the risk level U; forced: the risk that a dead layer forces, `nu + V`; persistence compares `persistent`
+    events: networks with the event at the start, undecided: with an event that could not be decided, kept: of the
+    former, those in which as much is dead at the end; reachable: the risk level U; persistence compares `persistent`
     with `claimed` (math §8, persistence event).
     """
 
     trials: int
     event: str
     events: int
+    undecided: int
+    kept: int
     claimed: int
     persistent: int
     non_finite: int
@@ -153,7 +165,6 @@ class StartResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p_dead: BoundResult | None
     trials: int
     dead_layer: int
-    structurally_dead_layer: int
     dead_neurons: tuple[int, ...]
 
 
@@ -169,8 +180,8 @@ class CaseResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def best(self) -> TheoremResult:
-        """The theorem with the largest certified bound among those that apply, else the first one."""
-        holding = [t for t in self.theorems if t.applies == "holds" and t.bound is not None]
+        """The theorem with the largest certified lower bound among those that apply, else the first one."""
+        holding = [t for t in self.theorems if t.applies == "holds" and t.bound is not None and t.is_lower]
         return max(holding, key=lambda t: exact(t.bound.lo) if t.bound else Fraction(-1), default=self.theorems[0])
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from theorems.errors import InvalidInput
 from theorems.hypotheses import Evidence, Finding, OptimizerClass, Property, Status
-from theorems.rules import GRADIENT, RULES, Rule, Transition, class_of_rule, every_rule, prove_freeze
+from theorems.rules import C4_RULES, GRADIENT, RULES, Rule, Transition, class_of_rule, every_rule, prove_freeze
 from verify.optimizers import NAMED, OptimizerSpec, resolve
 
 NINE = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "amsgrad", "nadam"]
@@ -34,8 +34,8 @@ def all_conditions(rule: Rule) -> frozenset[str]:
 
 
 def test_the_nine_are_the_nine_of_the_claim() -> None:
-    assert list(RULES) == NINE
-    assert list(NAMED) == NINE
+    assert list(C4_RULES) == NINE
+    assert list(RULES) == list(NAMED) == [*NINE, "adamw"]
 
 
 @pytest.mark.parametrize("name", NINE)
@@ -412,11 +412,52 @@ def test_every_rule() -> None:
         assert everything.about(wanted).status is Status.HOLDS
 
 
+# --- AdamW: decoupled decay ------------------------------------------------------------------------------------------
+
+
+@given(gradients=gradient_histories, decay=st.sampled_from([0.0, 0.01, 0.5, 4.0]))
+@settings(max_examples=20)
+def test_adamw_shrinks_the_parameter_and_then_moves_as_adam(gradients: list[float], decay: float) -> None:
+    lr = 0.125
+    start = torch.tensor([0.7], dtype=torch.float64)
+    parameter = start.clone().requires_grad_()
+    resolved = resolve(OptimizerSpec("adamw", {"lr": lr, "weight_decay": decay}))
+    optimizer = resolved.build([parameter])
+    moves = symbolic_moves(RULES["adamw"], resolved.settings, gradients)
+    expected = start.item()
+    for gradient, move in zip(gradients, moves, strict=True):
+        parameter.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        expected = (1 - lr * decay) * expected - lr * move
+        assert parameter.item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("lr", "decay", "kept"), [(0.01, 0.01, True), (0.5, 2.0, True), (0.5, 2.0000001, False), (-0.1, 0.5, False)]
+)
+def test_decoupled_decay_has_the_joint_decay_property_while_the_factor_is_in_the_unit_interval(
+    lr: float, decay: float, kept: bool
+) -> None:
+    for wanted in (Property.DJ, Property.S, Property.D, Property.SL, Property.SS):
+        assert (about("adamw", wanted, lr=lr, weight_decay=decay).status is Status.HOLDS) == kept
+    assert about("adamw", Property.FB, lr=lr, weight_decay=decay).status is Status.FAILS
+    assert about("adamw", Property.DW, lr=lr, weight_decay=decay).status is Status.UNKNOWN
+
+
+def test_adamw_without_decay_freezes_and_without_eps_nothing_is_known() -> None:
+    assert about("adamw", Property.F, weight_decay=0.0).status is Status.HOLDS
+    assert about("adamw", Property.DJ, eps=0.0).status is Status.UNKNOWN
+    assert about("adamw", Property.SS, betas=(0.9, 0.999), weight_decay=0.1, lr=0.1, eps=0.0).status is Status.UNKNOWN
+
+
 # --- implications ----------------------------------------------------------------------------------------------------
 
 ARROWS = {
     Property.F: {Property.FB},
-    Property.FB: {Property.S, Property.D},
+    Property.FB: {Property.DJ, Property.DW},
+    Property.DJ: {Property.S, Property.D, Property.SL},
+    Property.DW: {Property.D, Property.SL},
+    Property.SL: {Property.SS},
     Property.S: {Property.SS},
     Property.D: {Property.SS},
     Property.SS: set(),
@@ -433,7 +474,7 @@ def reachable(start: Property) -> set[Property]:
 @pytest.mark.parametrize("known", list(Property))
 @pytest.mark.parametrize("status", list(Status))
 def test_implications_run_one_way(known: Property, status: Status) -> None:
-    """F => FB => S, D => SS; a property that fails or is unknown proves nothing about the others."""
+    """F => FB => DJ, DW => S, D, SL => SS, each as far as it goes; what fails or is unknown proves nothing."""
     optimizer = OptimizerClass("test", ((known, Finding(known.name, status, Evidence.PROVED, "because")),))
     for wanted in Property:
         holds = status is Status.HOLDS and wanted in reachable(known)

@@ -175,3 +175,38 @@ ONE = Fraction(1)
 def test_bad_rows(inputs, labels, part):
     with pytest.raises(InvalidInput, match=f"data 'demo'.*{part}.*expected"):
         DataSet.from_rows("demo", inputs, labels)
+
+
+# --- labels with a density -------------------------------------------------------------------------------------------
+
+
+def rows_of(*labels):
+    return [(Fraction(i),) for i in range(len(labels))], [tuple(map(Fraction, y)) for y in labels]
+
+
+def test_a_density_of_the_labels_is_a_statement_of_the_user():
+    inputs, labels = rows_of((0, 1), (2, 3), (1, 5))
+    assert not DataSet.from_rows("d", inputs, labels).labels_have_density
+    declared = DataSet.from_rows("d", inputs, labels, labels_have_density=True)
+    assert declared.labels_have_density
+    assert declared != DataSet.from_rows("d", inputs, labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "parts"),
+    [
+        ([(0,), (1,), (0,)], ("rows 1 and 3", "label column 0")),
+        ([(0, 5), (1, 4), (2, 4)], ("rows 2 and 3", "label column 1")),
+    ],
+)
+def test_labels_that_repeat_have_no_density(labels, parts):
+    """Two equal values have probability 0 under a density, also at one input."""
+    inputs, values = rows_of(*labels)
+    with pytest.raises(InvalidInput) as caught:
+        DataSet.from_rows("d", inputs, values, labels_have_density=True)
+    for part in (*parts, "expected distinct labels"):
+        assert part in str(caught.value)
+    DataSet.from_rows("d", inputs, values)
+    same_input = [inputs[0]] * len(inputs)
+    with pytest.raises(InvalidInput, match="repeats a value"):
+        DataSet.from_rows("d", same_input, values, labels_have_density=True)

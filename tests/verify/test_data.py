@@ -798,3 +798,22 @@ def test_unknown_scale(field):
     message = refusal("nile", **{field: "standart"})
     assert f"{field} 'standart'" in message
     assert "did you mean 'standard'?" in message
+
+
+# --- labels with a density -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", ["none", "minmax", "standard"])
+def test_a_density_of_the_labels_is_declared_with_the_data(tmp_path, scale):
+    file = write(tmp_path / "noise.csv", "0,0.31\n0.5,-0.12\n0.5,0.77\n2,0.05\n")
+    assert not load(file).labels_have_density
+    assert load(file, labels_have_density=True, scale_labels=scale).labels_have_density
+
+
+def test_rounded_labels_cannot_be_declared_to_have_a_density(tmp_path):
+    file = write(tmp_path / "rounded.csv", "0,0.3\n0.5,0.1\n1,0.30\n")
+    message = refusal(file, labels_have_density=True)
+    assert "rows 1 and 3" in message
+    assert "density" in message
+    assert refusal("diabetes", labels_have_density=True)
+    assert load("x**2", points=5, labels_have_density=True).labels_have_density

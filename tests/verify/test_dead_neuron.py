@@ -21,12 +21,15 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from theorems.hypotheses import Evidence, OptimizerClass
-from theorems.laws import parse_initialization
+from theorems.laws import Zero, parse_initialization
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
-from verify.dead_neuron import METHODS, TRIVIAL, DeadProbability, dead_probability
+from verify import dead_neuron
+from verify.dead_neuron import METHODS, TRIVIAL, DeadProbability, FirstLayer, Method, certified, dead_probability
 from verify.dead_neuron.box import box_uniform, unit_box_probability
-from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d, zero_bias_1d
+from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d
+from verify.dead_neuron.planar import normal_planar
+from verify.dead_neuron.zero_bias import zero_bias_hull
 from verify.enclosure import Enclosure
 
 FALSE_ALARM = 1e-8
@@ -42,6 +45,10 @@ def problem(inputs: Sequence[Any], law: str, bias: str | None = None, fan_out: i
     data = DataSet.from_rows("test", rows, [(Fraction(i),) for i in range(len(rows))])
     architecture = Architecture((len(rows[0]), fan_out, 1))
     return Problem(architecture, parse_initialization(law, bias), data, OptimizerClass("test", ()))
+
+
+def layer(inputs: Sequence[Any], law: str, bias: str | None = None) -> FirstLayer:
+    return FirstLayer.of(problem(inputs, law, bias))
 
 
 def found(answer: DeadProbability | None, *, width: Fraction = NARROW) -> DeadProbability:
@@ -100,7 +107,7 @@ def sampled(law: str, half: Sequence[float], inputs: Sequence[Any], n: int, seed
 def test_uniform_1d_is_the_area_of_the_clipped_rectangle(
     inputs: list[Fraction], half_w: Fraction, half_b: Fraction
 ) -> None:
-    answer = found(uniform_1d(problem(inputs, f"uniform({half_w})", f"uniform({half_b})")))
+    answer = found(uniform_1d(layer(inputs, f"uniform({half_w})", f"uniform({half_b})")))
     exact = clipped_area(half_w, half_b, inputs) / (4 * half_w * half_b)
     assert answer.enclosure.contains(exact)
 
@@ -108,7 +115,7 @@ def test_uniform_1d_is_the_area_of_the_clipped_rectangle(
 @pytest.mark.parametrize("inputs", [(-2, 1), (1, 3), (Fraction(-1, 10), Fraction(1, 10)), (0, 1), (-5, -3)], ids=str)
 def test_uniform_1d_with_an_irrational_ratio(inputs: tuple[Fraction, ...]) -> None:
     """he_uniform with one input has weights on ±sqrt(6)."""
-    answer = found(uniform_1d(problem(inputs, "he_uniform", "uniform(2/3)")))
+    answer = found(uniform_1d(layer(inputs, "he_uniform", "uniform(2/3)")))
     with mpmath.workdps(40):
         half_w, half_b = mpmath.sqrt(6), mpmath.mpf(2) / 3
         points = [mpmath.mpf(Fraction(x).numerator) / Fraction(x).denominator for x in inputs]
@@ -127,16 +134,16 @@ def test_uniform_1d_with_an_irrational_ratio(inputs: tuple[Fraction, ...]) -> No
     ],
 )
 def test_uniform_1d_against_simulation(inputs: tuple[float, ...], half: tuple[float, float]) -> None:
-    case = problem([Fraction(x) for x in inputs], f"uniform({Fraction(half[0])})", f"uniform({Fraction(half[1])})")
+    case = layer([Fraction(x) for x in inputs], f"uniform({Fraction(half[0])})", f"uniform({Fraction(half[1])})")
     answer = found(uniform_1d(case)).enclosure
     n = 200_000
     assert_frequency(sampled("uniform", half, inputs, n, seed=11), n, float(answer.lo), float(answer.hi))
 
 
 def test_check_values_of_uniform_1d() -> None:
-    assert found(uniform_1d(problem((0, 1), "pytorch"))).enclosure.contains(Fraction(3, 8))
-    assert found(uniform_1d(problem((0, Fraction(1, 2), 1), "uniform(0.1)"))).enclosure.contains(Fraction(3, 8))
-    assert found(uniform_1d(problem((5,), "pytorch"))).enclosure.contains(Fraction(1, 2))
+    assert found(uniform_1d(layer((0, 1), "pytorch"))).enclosure.contains(Fraction(3, 8))
+    assert found(uniform_1d(layer((0, Fraction(1, 2), 1), "uniform(0.1)"))).enclosure.contains(Fraction(3, 8))
+    assert found(uniform_1d(layer((5,), "pytorch"))).enclosure.contains(Fraction(1, 2))
 
 
 # --- normal laws, one dimension --------------------------------------------------------------------------------------
@@ -157,29 +164,29 @@ def normal_integral(inputs: Sequence[Fraction], scale_w: Fraction, scale_b: Frac
 @example(inputs=[Fraction(-2), Fraction(-1)], scale_w=Fraction(3), scale_b=Fraction(1))
 @example(inputs=[Fraction(-2), Fraction(1)], scale_w=Fraction(3), scale_b=Fraction(1, 2))
 def test_normal_1d_is_the_integral(inputs: list[Fraction], scale_w: Fraction, scale_b: Fraction) -> None:
-    answer = found(normal_1d(problem(inputs, f"normal({scale_w}, {scale_b})"))).enclosure
+    answer = found(normal_1d(layer(inputs, f"normal({scale_w}, {scale_b})"))).enclosure
     with mpmath.workdps(20):
         value = normal_integral(inputs, scale_w, scale_b)
         assert float(answer.lo) - 1e-9 <= float(value) <= float(answer.hi) + 1e-9
 
 
 def test_check_values_of_normal_1d() -> None:
-    assert found(normal_1d(problem((0, 1), "standard_normal"))).enclosure.contains(Fraction(3, 8))
-    assert found(normal_1d(problem((-1, 1), "standard_normal"))).enclosure.contains(Fraction(1, 4))
-    assert found(normal_1d(problem((0, Fraction(1, 3), 1), "normal(0.1)"))).enclosure.contains(Fraction(3, 8))
-    assert found(normal_1d(problem((17,), "normal(2, 3)"))).enclosure.contains(Fraction(1, 2))
+    assert found(normal_1d(layer((0, 1), "standard_normal"))).enclosure.contains(Fraction(3, 8))
+    assert found(normal_1d(layer((-1, 1), "standard_normal"))).enclosure.contains(Fraction(1, 4))
+    assert found(normal_1d(layer((0, Fraction(1, 3), 1), "normal(0.1)"))).enclosure.contains(Fraction(3, 8))
+    assert found(normal_1d(layer((17,), "normal(2, 3)"))).enclosure.contains(Fraction(1, 2))
 
 
 @pytest.mark.parametrize(("inputs", "half"), [((0, 1), (1.0, 1.0)), ((-1, 2, 4), (2.0, 0.5)), ((1, 3), (1.0, 3.0))])
 def test_normal_1d_against_simulation(inputs: tuple[float, ...], half: tuple[float, float]) -> None:
-    answer = found(normal_1d(problem(inputs, f"normal({Fraction(half[0])}, {Fraction(half[1])})"))).enclosure
+    answer = found(normal_1d(layer(inputs, f"normal({Fraction(half[0])}, {Fraction(half[1])})"))).enclosure
     n = 200_000
     assert_frequency(sampled("normal", half, inputs, n, seed=12), n, float(answer.lo), float(answer.hi))
 
 
 def test_normal_1d_reads_the_scale_of_a_scheme() -> None:
     """he_normal with fan-in 1 has weights of standard deviation sqrt(2): the angle of data {0, 1} is atan(2 sqrt 2)."""
-    answer = found(normal_1d(problem((0, 1), "he_normal", "normal(1/2)"))).enclosure
+    answer = found(normal_1d(layer((0, 1), "he_normal", "normal(1/2)"))).enclosure
     value = mpmath.mpf(1) / 2 - mpmath.atan(2 * mpmath.sqrt(2)) / (2 * mpmath.pi)
     assert abs(float(answer.lo) - float(value)) < 1e-14
 
@@ -202,11 +209,11 @@ def test_normal_1d_reads_the_scale_of_a_scheme() -> None:
     ],
     ids=str,
 )
-def test_zero_bias_1d(law: str, inputs: tuple[Fraction, ...], value: Fraction) -> None:
+def test_zero_bias_in_one_dimension(law: str, inputs: tuple[Fraction, ...], value: Fraction) -> None:
     """With `b = 0` the event is `w x <= 0` for all inputs: both, one or no sign of `w` will do."""
     signs = sum(all(sign * x <= 0 for x in inputs) for sign in (-1, 1))
     assert Fraction(signs, 2) == value
-    answer = found(zero_bias_1d(problem(inputs, law)), width=Fraction(0))
+    answer = found(zero_bias_hull(layer(inputs, law)), width=Fraction(0))
     assert answer.enclosure.contains(value)
     chosen = dead_probability(problem(inputs, law))
     assert chosen is not None
@@ -226,7 +233,7 @@ def test_check_values_of_the_unit_box(dimension: int, value: Fraction) -> None:
     n = 100_000
     count = sampled("uniform", (1.0, 1.0), corners, n, seed=13 + dimension)
     assert_frequency(count, n, float(value), float(value))
-    answer = box_uniform(problem(corners, "pytorch"))
+    answer = box_uniform(layer(corners, "pytorch"))
     assert answer is not None
     assert answer.enclosure.lo == value
     assert answer.enclosure.hi == 1
@@ -249,7 +256,7 @@ def test_the_unit_box_by_integrating_one_weight_at_a_time(dimension: int) -> Non
 @given(inputs=st.lists(st.builds(Fraction, st.integers(0, 12), st.just(12)), min_size=1, max_size=6, unique=True))
 @example(inputs=[Fraction(0), Fraction(1)])
 def test_box_is_a_lower_bound_of_the_exact_value(inputs: list[Fraction]) -> None:
-    case = problem(inputs, "pytorch")
+    case = layer(inputs, "pytorch")
     lower, exact = box_uniform(case), found(uniform_1d(case))
     assert lower is not None
     assert lower.enclosure.lo <= exact.enclosure.hi
@@ -261,7 +268,7 @@ def test_box_is_a_lower_bound_of_the_exact_value(inputs: list[Fraction]) -> None
 @pytest.mark.parametrize("dimension", [2, 4])
 def test_box_is_a_lower_bound_for_data_inside_the_box(dimension: int) -> None:
     points = [tuple(row) for row in np.random.default_rng(3).uniform(0, 1, (5, dimension)).round(3).tolist()]
-    lower = box_uniform(problem([tuple(Fraction(str(v)) for v in row) for row in points], "uniform(3)"))
+    lower = box_uniform(layer([tuple(Fraction(str(v)) for v in row) for row in points], "uniform(3)"))
     assert lower is not None
     n = 100_000
     count = sampled("uniform", (3.0, 3.0), points, n, seed=17)
@@ -284,33 +291,115 @@ def test_more_inputs_never_raise_the_probability(inputs: list[Fraction], more: l
     assert many.enclosure.lo <= few.enclosure.hi
 
 
+HERE = (
+    "uniform_1d",
+    "normal_1d",
+    "zero_bias_hull",
+    "zero_bias_orthant",
+    "uniform_planar",
+    "normal_planar",
+    "normal_cap",
+)
+
+
 @pytest.mark.parametrize(
     ("inputs", "law", "bias", "applying"),
     [
-        ((0, 1), "pytorch", None, {"uniform_1d", "box_uniform"}),
-        ((0, 2), "pytorch", None, {"uniform_1d"}),
-        ((-1, 1), "pytorch", None, {"uniform_1d"}),
-        ((0, 1), "uniform(1)", "uniform(2)", {"uniform_1d"}),
-        ((0, 1), "standard_normal", None, {"normal_1d"}),
-        ((0, 1), "he_normal", None, {"zero_bias_1d"}),
+        ((0, 1), "pytorch", None, {"uniform_1d", "uniform_planar"}),
+        ((0, 1), "uniform(1)", "uniform(2)", {"uniform_1d", "uniform_planar"}),
+        ((0, 1), "standard_normal", None, {"normal_1d", "normal_planar", "normal_cap"}),
+        ((0, 1), "he_normal", None, {"zero_bias_hull", "zero_bias_orthant", "normal_planar"}),
+        ((-1, 1), "he_normal", None, {"zero_bias_hull"}),
+        ((0, 1), "he_uniform", None, {"zero_bias_hull", "zero_bias_orthant"}),
         ((0, 1), "flax", "normal(1)", set()),
         ((0, 1), "he_normal", "uniform(1)", set()),
         ((0, 1), "pytorch", "normal(1)", set()),
-        (((0, 0), (1, 1)), "pytorch", None, {"box_uniform"}),
-        (((0, 0), (1, 2)), "pytorch", None, set()),
-        (((0, 0), (1, -1)), "pytorch", None, set()),
-        (((0, 0), (1, 1)), "standard_normal", None, set()),
-        (((0, 0), (1, 1)), "he_uniform", None, set()),
-        (((0, 0), (1, 1)), "pytorch", "uniform(1)", set()),
+        (((0, 0), (1, 2)), "pytorch", None, {"uniform_planar"}),
+        (((0, 0), (1, -1), (1, 0)), "he_uniform", "uniform(1/3)", set()),
+        (((1, 2), (1, -1)), "keras", None, {"uniform_planar"}),
+        (((1, 2), (1, 1)), "keras", None, {"uniform_planar", "zero_bias_orthant"}),
+        (((1, 2), (1, 1)), "flax", None, {"zero_bias_orthant"}),
+        (((1, 2), (1, -1)), "flax", None, set()),
+        (((1, 2), (2, 4)), "flax", None, {"zero_bias_hull", "zero_bias_orthant"}),
+        (((1, 2), (-2, -4)), "flax", None, {"zero_bias_hull"}),
+        (((0, 0), (1, 1)), "standard_normal", None, {"normal_planar", "normal_cap"}),
+        (((0, 0, 0, 1), (1, 1, 0, 0), (2, 2, 0, 0)), "normal(1, 3)", None, {"normal_planar", "normal_cap"}),
+        (((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)), "normal(1, 3)", None, {"normal_cap"}),
+        (((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)), "pytorch", None, set()),
     ],
     ids=str,
 )
 def test_methods_decline_where_they_must(inputs: Any, law: str, bias: str | None, applying: set[str]) -> None:
-    case = problem(inputs, law, bias)
-    assert {name for name, method in METHODS.items() if method(case) is not None} == applying
-    best = dead_probability(case)
-    assert (best is TRIVIAL) == (not applying)
+    case = layer(inputs, law, bias)
+    assert {name for name in HERE if METHODS[name](case) is not None} == applying
+
+
+def test_without_a_method_nothing_is_claimed() -> None:
+    assert dead_probability(problem(((0, 1), (1, 2)), "orthogonal", "uniform(1)")) is None
     assert (TRIVIAL.enclosure, TRIVIAL.two_sided) == (Enclosure(Fraction(0), Fraction(1)), False)
+
+
+def test_the_best_lower_bound_is_chosen_and_costly_methods_only_run_without_an_exact_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def bound(name: str, lo: Fraction, *, two_sided: bool = False) -> Method:
+        def method(_: FirstLayer) -> DeadProbability:
+            asked.append(name)
+            return DeadProbability(name, Enclosure(lo, Fraction(1)), two_sided, Evidence.CERTIFIED, "")
+
+        return method
+
+    small, large = bound("small", Fraction(1, 8)), bound("large", Fraction(1, 4))
+    for order in ((small, large), (large, small)):
+        monkeypatch.setattr(dead_neuron, "METHODS", {str(k): method for k, method in enumerate(order)})
+        dead_neuron._best.cache_clear()
+        assert dead_neuron._best(layer((0, 1), "pytorch")).method == "large"
+    exact = bound("exact", Fraction(1, 16), two_sided=True)
+    monkeypatch.setattr(dead_neuron, "METHODS", {"large": large, "exact": exact, "small": small})
+    dead_neuron._best.cache_clear()
+    asked.clear()
+    assert dead_neuron._best(layer((0, 1), "pytorch")).method == "exact"
+    assert asked == ["large", "exact"]
+    dead_neuron._best.cache_clear()
+    dead_neuron.certified.cache_clear()
+
+
+@given(inputs=st.lists(st.tuples(values, values, values), min_size=1, max_size=5, unique=True), zero=st.booleans())
+@example(inputs=[(Fraction(0),) * 3], zero=True)
+@example(inputs=[(Fraction(0),) * 3], zero=False)
+@example(inputs=[(Fraction(1), Fraction(0), Fraction(2)), (Fraction(3), Fraction(0), Fraction(6))], zero=True)
+def test_reduction_keeps_what_matters(inputs: list[tuple[Fraction, ...]], zero: bool) -> None:
+    """Columns of zeros go, and for zero biases the length of inputs; p_1 is that of the layer as given."""
+    first = layer([tuple(v if i != 1 else Fraction(0) for i, v in enumerate(x)) for x in inputs], "standard_normal")
+    if zero:
+        first = FirstLayer(first.inputs, first.weight, Zero())
+    reduced = first.reduced()
+    assert reduced.dimension == max(1, sum(any(column) for column in zip(*first.inputs, strict=True)))
+    direct = zero_bias_hull(first) or normal_planar(first)
+    small = zero_bias_hull(reduced) or normal_planar(reduced)
+    assert (direct is None) == (small is None)
+    if direct is not None and small is not None:
+        assert direct.enclosure.meets(small.enclosure)
+        assert direct.two_sided
+        assert small.two_sided
+    if zero:
+        sums = [sum(map(abs, x)) for x in reduced.inputs if any(x)]
+        assert all(Fraction(98, 100) <= value <= Fraction(102, 100) for value in sums)
+        assert len(reduced.inputs) == max(
+            1, len({tuple(v / sum(map(abs, x)) for v in x) for x in first.inputs if any(x)})
+        )
+
+
+@pytest.mark.parametrize("exponent", [-2000, -310, 310, 2000])
+def test_rays_of_numbers_beyond_floats(exponent: int) -> None:
+    size = Fraction(10) ** exponent
+    first = layer([(size, 2 * size), (1, 2), (2, 1)], "keras")
+    assert len(first.rays) == 2
+    assert all(Fraction(98, 100) <= sum(x) <= Fraction(102, 100) for x in first.rays)
+    answer = certified(first)
+    assert answer.enclosure == certified(layer([(1, 2), (2, 1)], "keras")).enclosure
 
 
 def test_an_exact_answer_is_preferred_to_a_lower_bound() -> None:
@@ -322,7 +411,34 @@ def test_an_exact_answer_is_preferred_to_a_lower_bound() -> None:
 
 def test_nothing_is_said_of_weights_that_are_not_independent() -> None:
     assert dead_probability(problem((0, 1), "orthogonal")) is None
-    assert dead_probability(problem((0, 1), "orthogonal", "uniform(1)")) is None
+    assert dead_probability(problem((0, 1), "orthogonal"), nonpositive_bias=True) is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "law", "value"),
+    [
+        ((1, 2), "pytorch", Fraction(5, 16)),
+        ((0, 1), "pytorch", Fraction(3, 8)),
+        ((-1, 1), "standard_normal", Fraction(1, 4)),
+        ((-2, -1), "he_normal", Fraction(1, 2)),
+    ],
+)
+def test_dead_with_a_bias_that_is_not_positive(inputs: tuple[int, ...], law: str, value: Fraction) -> None:
+    """`p_1'` counts the input 0 too."""
+    answer = dead_probability(problem(inputs, law), nonpositive_bias=True)
+    assert answer is not None
+    if law == "pytorch":
+        assert clipped_area(Fraction(1), Fraction(1), [Fraction(0), *map(Fraction, inputs)]) / 4 == value
+    assert answer.enclosure.contains(value)
+
+
+def test_data_around_the_origin_need_no_second_look() -> None:
+    """0 in the hull of the inputs changes nothing, so the very same answer comes back."""
+    around, aside = problem(((1, 0), (-1, 1), (-1, -2)), "pytorch"), problem(((1, 0), (2, 1), (1, 2)), "pytorch")
+    assert dead_probability(around, nonpositive_bias=True) is dead_probability(around)
+    assert dead_probability(aside, nonpositive_bias=True) != dead_probability(aside)
+    origin = dead_probability(problem(((1, 0), (2, 1), (1, 2), (0, 0)), "pytorch"))
+    assert dead_probability(aside, nonpositive_bias=True) == origin
 
 
 # --- the checks above can fail ---------------------------------------------------------------------------------------

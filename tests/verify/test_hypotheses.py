@@ -13,18 +13,26 @@ from theorems.catalogue import THEOREMS
 from theorems.hypotheses import (
     HYPOTHESES,
     BoundedBiasDensity,
+    EnoughDeadNeurons,
     Evidence,
     Finding,
     Hypothesis,
     IndependentInitialization,
     LabelsVary,
     NeuronCanBeDead,
+    NonzeroInput,
+    NormalWeights,
     OneHiddenLayer,
+    OneInputRay,
+    OppositeInputRays,
     OptimalRiskAboveNoise,
     OptimizerClass,
     OptimizerKeepsDead,
     Property,
+    ScalarOutput,
+    SeveralHiddenLayers,
     Status,
+    SymmetricLaws,
     ZeroBiases,
     combined_status,
     weakest,
@@ -39,9 +47,8 @@ from verify.hypotheses import decide
 from verify.optimizers import OptimizerSpec, resolve
 
 HOLDS, FAILS, UNKNOWN = Status.HOLDS, Status.FAILS, Status.UNKNOWN
-DEPTH = OptimizerKeepsDead(((Property.FB, Property.FB), (Property.S, Property.SS)))
-WIDTH = OptimizerKeepsDead(((Property.FB, None), (Property.S, None)))
-FROZEN = OptimizerKeepsDead(((Property.FB, Property.FB),))
+DEPTH, WIDTH, FROZEN = (OptimizerKeepsDead(THEOREMS[name].keeps) for name in ("T1", "T3", "T10"))
+DECAY, COMMON = (OptimizerKeepsDead(THEOREMS[name].keeps) for name in ("T13", "T16"))
 
 
 def problem(
@@ -71,6 +78,12 @@ def knows(**statuses: Status) -> OptimizerClass:
 
 PLANE = ((0, 0), (1, 0), (0, 1), (1, 1))
 
+
+def two_outputs() -> Problem:
+    data = DataSet.from_rows("test", [(Fraction(0),), (Fraction(1),)], [(Fraction(0), Fraction(1))] * 2)
+    return Problem(Architecture((1, 3, 2)), parse_initialization("pytorch"), data, OptimizerClass("test", ()))
+
+
 CASES: list[tuple[Hypothesis, Problem, Status]] = [
     (IndependentInitialization(), problem(), HOLDS),
     (IndependentInitialization(), problem(law="he_normal"), HOLDS),
@@ -88,6 +101,32 @@ CASES: list[tuple[Hypothesis, Problem, Status]] = [
     (ZeroBiases(), problem(), FAILS),
     (ZeroBiases(), problem(law="he_normal", bias="uniform(1)"), FAILS),
     (ZeroBiases(), problem(law="orthogonal"), FAILS),
+    (NormalWeights(), problem((1, 3, 3, 1), law="he_normal"), HOLDS),
+    (NormalWeights(), problem(law="he_normal", bias="normal(1)"), FAILS),
+    (NormalWeights(), problem(law="he_uniform"), FAILS),
+    (NormalWeights(), problem(law="flax"), FAILS),
+    (SymmetricLaws(), problem(), HOLDS),
+    (SymmetricLaws(), problem(law="flax"), HOLDS),
+    (SymmetricLaws(), problem(law="orthogonal"), FAILS),
+    (NonzeroInput(), problem(), HOLDS),
+    (NonzeroInput(), problem((2, 3, 1), inputs=((0, 0), (0, 0)), labels=(0, 1)), FAILS),
+    (OneInputRay(), problem(), HOLDS),
+    (OneInputRay(), problem(inputs=((-1,), (1,), (2,), (3,))), FAILS),
+    (OneInputRay(), problem((2, 3, 1), inputs=((1, 2), (2, 4), (0, 0), (3, 6))), HOLDS),
+    (OneInputRay(), problem((2, 3, 1), inputs=((0, 0), (0, 0)), labels=(0, 1)), FAILS),
+    (OppositeInputRays(), problem(inputs=((-1,), (1,), (2,), (0,))), HOLDS),
+    (OppositeInputRays(), problem((2, 3, 1), inputs=((1, 2), (-2, -4), (0, 0), (3, 6))), HOLDS),
+    (OppositeInputRays(), problem(), FAILS),
+    (OppositeInputRays(), problem((2, 3, 1), inputs=((1, 2), (-2, -3), (0, 0), (3, 6))), FAILS),
+    (SeveralHiddenLayers(), problem((1, 3, 3, 1)), HOLDS),
+    (SeveralHiddenLayers(), problem(), FAILS),
+    (ScalarOutput(), problem(), HOLDS),
+    (ScalarOutput(), two_outputs(), FAILS),
+    (EnoughDeadNeurons(3), problem((1, 4, 2, 1), inputs=tuple((i,) for i in range(8)), labels=(0, 1) * 4), HOLDS),
+    (EnoughDeadNeurons(2), problem((1, 4, 2, 1)), HOLDS),
+    (EnoughDeadNeurons(1), problem((1, 4, 2, 1)), FAILS),
+    (EnoughDeadNeurons(1), problem((2, 4, 2, 1), inputs=PLANE), HOLDS),
+    (EnoughDeadNeurons(1), problem((2, 4, 2, 1), inputs=((0, 0), (2, 0), (0, 2), (1, 1))), UNKNOWN),
     (LabelsVary(), problem(), HOLDS),
     (LabelsVary(), problem(labels=(5, 5, 5, 5)), FAILS),
     (LabelsVary(), problem(inputs=((0,), (0,), (1,), (1,)), labels=(1, 3, 2, 2)), FAILS),
@@ -100,12 +139,13 @@ CASES: list[tuple[Hypothesis, Problem, Status]] = [
     (OptimalRiskAboveNoise(3), problem(), FAILS),
     (OptimalRiskAboveNoise(2), problem(), UNKNOWN),
     (OptimalRiskAboveNoise(1), problem((1, 2, 1, 1), inputs=tuple((i,) for i in range(8)), labels=(0, 1) * 4), UNKNOWN),
-    (OptimalRiskAboveNoise(1), problem((2, 3, 1), inputs=PLANE), UNKNOWN),
+    (OptimalRiskAboveNoise(1), problem((2, 3, 1), inputs=PLANE), FAILS),
+    (OptimalRiskAboveNoise(1), problem((2, 3, 1), inputs=PLANE, labels=(0, 1, 1, 0)), UNKNOWN),
     (OptimalRiskAboveNoise(3), problem((2, 3, 1), inputs=PLANE), FAILS),
     (NeuronCanBeDead(), problem(), HOLDS),
     (NeuronCanBeDead(), problem(law="he_normal"), HOLDS),
     (NeuronCanBeDead(), problem(law="he_normal", inputs=((-1,), (1,), (2,), (3,))), FAILS),
-    (NeuronCanBeDead(), problem((2, 3, 1), law="standard_normal", inputs=PLANE), UNKNOWN),
+    (NeuronCanBeDead(), problem((2, 3, 1), law="standard_normal", inputs=PLANE), HOLDS),
     (NeuronCanBeDead(), problem(law="orthogonal", bias="uniform(1)"), UNKNOWN),
     (DEPTH, problem(optimizer=optimizer("adam")), HOLDS),
     (DEPTH, problem(optimizer=optimizer("sgd", weight_decay=0.1)), HOLDS),
@@ -118,6 +158,12 @@ CASES: list[tuple[Hypothesis, Problem, Status]] = [
     (FROZEN, problem(optimizer=optimizer("nadam")), HOLDS),
     (FROZEN, problem(optimizer=optimizer("sgd", weight_decay=0.1)), FAILS),
     (FROZEN, problem(optimizer=optimizer("torch.optim:AdamW")), UNKNOWN),
+    (FROZEN, problem(optimizer=optimizer("adamw")), FAILS),
+    (DECAY, problem(optimizer=optimizer("adamw")), HOLDS),
+    (DECAY, problem(optimizer=OptimizerClass.having(Property.S)), FAILS),
+    (COMMON, problem(optimizer=optimizer("adamw")), HOLDS),
+    (COMMON, problem(optimizer=OptimizerClass.having(Property.DW)), HOLDS),
+    (COMMON, problem(optimizer=OptimizerClass.having(Property.D)), FAILS),
 ]
 
 
@@ -147,6 +193,7 @@ def test_every_hypothesis_is_seen_both_ways() -> None:
         assert (kind, HOLDS) in seen
         assert (kind, FAILS) in seen
     assert {kind for kind, status in seen if status is UNKNOWN} == {
+        EnoughDeadNeurons,
         OptimalRiskAboveNoise,
         NeuronCanBeDead,
         OptimizerKeepsDead,
@@ -218,25 +265,38 @@ def test_an_unknown_hypothesis_is_an_error_and_not_an_answer() -> None:
 
 
 def first_that_holds(name: str, case: Problem) -> Instance | None:
-    known = dead_probability(case)
     theorem = THEOREMS[name]
     for instance in (theorem.instance(case, number) for number in range(theorem.n_instances(case))):
+        known = dead_probability(case, nonpositive_bias=instance.nonpositive_bias)
         if combined_status(decide(h, case, known) for h in instance.hypotheses)[0] is HOLDS:
             return instance
     return None
 
 
+SIGNS = {"T1", "T2", "T5", "T11a"}  # any independent symmetric initialization; T5 with enough dead neurons
+DENSITY = {"T10", "T12", "T13", "T13b", "T16", "T19"}
+NO_BIAS = {"T11b", "T12", "T15", "T18"}
+
+
 @pytest.mark.parametrize(
     ("case", "applying"),
     [
-        (problem(), {"T1", "T2", "T3", "T10"}),
-        (problem((1, 3, 3, 1)), {"T1", "T2", "T10"}),
-        (problem(law="he_normal"), {"T1", "T2", "T3", "T11b"}),
+        (problem(), SIGNS | DENSITY | {"T3"}),
+        (problem((1, 3, 3, 1)), SIGNS | DENSITY | {"T4"}),
+        (problem((1, 3, 3, 1), law="standard_normal"), SIGNS | DENSITY | {"T4"}),
+        (problem(law="he_normal"), SIGNS | NO_BIAS | {"T3", "T7", "T14"}),
+        (problem(law="he_uniform"), SIGNS | NO_BIAS | {"T3", "T7"}),
         (problem(law="orthogonal"), set()),
-        (problem(labels=(5, 5, 5, 5)), set()),
-        (problem(optimizer=optimizer("sgd", weight_decay=0.1)), {"T1", "T2", "T3"}),
-        (problem(optimizer=optimizer("torch.optim:AdamW")), set()),
-        (problem(law="he_normal", inputs=((-1,), (1,), (2,), (3,))), {"T1", "T2", "T11b"}),
+        (problem(labels=(5, 5, 5, 5)), {"T11a"}),
+        (problem(optimizer=optimizer("sgd", weight_decay=0.1)), SIGNS | DENSITY - {"T10"} | {"T3"}),
+        (problem(optimizer=optimizer("adamw")), SIGNS | DENSITY - {"T10"} | {"T3"}),
+        (problem(optimizer=OptimizerClass.having(Property.D)), SIGNS | {"T3", "T12", "T13", "T13b", "T19"}),
+        (problem(optimizer=OptimizerClass.having(Property.S)), SIGNS | {"T3"}),
+        (problem(optimizer=OptimizerClass.having(Property.SS)), {"T11a"}),
+        (problem(optimizer=OptimizerClass.having()), {"T11a"}),
+        (problem(law="he_normal", optimizer=OptimizerClass.having(Property.SL)), NO_BIAS | {"T7", "T11a", "T14"}),
+        (problem(optimizer=optimizer("torch.optim:LBFGS")), {"T11a"}),
+        (problem(law="he_normal", inputs=((-1,), (1,), (2,), (3,))), SIGNS | NO_BIAS | {"T8", "T14"}),
     ],
 )
 def test_theorems_apply_where_math_says(case: Problem, applying: set[str]) -> None:
@@ -244,11 +304,13 @@ def test_theorems_apply_where_math_says(case: Problem, applying: set[str]) -> No
 
 
 @pytest.mark.parametrize("labels", [(0, 1) * 4, (0, 1, 2, 3, 4, 5, 6, 7), (5,) * 8, (0, 0, 0, 0, 1, 1, 1, 1)], ids=str)
-def test_along_the_instances_of_t3_statuses_only_improve(labels: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("name", "hidden"), [("T3", (9,)), ("T4", (9, 1)), ("T5", (9,)), ("T5", (9, 2)), ("T12", (9, 1))]
+)
+def test_along_the_instances_statuses_only_improve(name: str, hidden: tuple[int, ...], labels: tuple[int, ...]) -> None:
     """What `Theorem` promises, and what a search by bisection relies on: fails, then unknown, then holds."""
-    width = 9
-    case = problem((1, width, 1), inputs=tuple((i,) for i in range(8)), labels=labels)
-    theorem, known = THEOREMS["T3"], dead_probability(case)
+    case = problem((1, *hidden, 1), inputs=tuple((i,) for i in range(8)), labels=labels)
+    theorem, known = THEOREMS[name], dead_probability(case)
     ranks = [
         [FAILS, UNKNOWN, HOLDS].index(combined_status(decide(h, case, known) for h in instance.hypotheses)[0])
         for instance in (theorem.instance(case, number) for number in range(theorem.n_instances(case)))
@@ -261,5 +323,5 @@ def test_t3_takes_the_smallest_count_that_costs_something() -> None:
     zigzag = problem((1, 4, 1), inputs=tuple((i,) for i in range(8)), labels=(0, 1) * 4)
     instance = first_that_holds("T3", zigzag)
     assert instance is not None
-    assert instance.event.count == 2
+    assert instance.event.neurons == 2
     assert instance.forced.first_width == 2

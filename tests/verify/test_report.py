@@ -86,6 +86,7 @@ def a_theorem(
         applies=status,
         bound=None if lo is None else BoundResult(write_ratio(lo), write_ratio(lo)),
         bound_evidence="certified",
+        relation="p >= B",
         event="1 dead",
         frequency=frequency or a_frequency(6167, Fraction(5955, 10**4), Fraction(6376, 10**4)),
         judgement=a_judgement(verdict, why),
@@ -101,6 +102,8 @@ def a_run(outcomes: tuple[int, ...] = (74, 5, 21, 28, 0), persistence: Verdict =
         trials=sum(outcomes),
         event="1 dead",
         events=outcomes[0],
+        undecided=0,
+        kept=outcomes[0],
         claimed=outcomes[0],
         persistent=outcomes[0] - (persistence is Verdict.REFUTED),
         non_finite=0,
@@ -125,7 +128,6 @@ def a_start(name: str, widths: tuple[int, ...], axis: str = "width", data: str =
         p_dead=BoundResult("1/3", "3/8"),
         trials=TRIALS,
         dead_layer=12,
-        structurally_dead_layer=3,
         dead_neurons=(1, 2, 3),
     )
 
@@ -584,6 +586,8 @@ def test_the_same_results_give_the_same_files(tmp_path: Path) -> None:
         *(f"figures/{axis}.{ending}" for axis in ("depth", "width") for ending in ("pdf", "svg")),
         "index.html",
         "report.md",
+        "sharpness.csv",
+        "sharpness.md",
     ]
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()

@@ -18,9 +18,11 @@ import torch
 
 from theorems.errors import InvalidInput
 from theorems.laws import parse_initialization
+from theorems.rules import C4_RULES
 from theorems.setting import Architecture, DataSet
-from theorems.theorem import Event, EventKind
-from verify.optimizers import NAMED, OptimizerSpec, resolve
+from theorems.theorem import Event, LayerDeath
+from verify.inference import Count
+from verify.optimizers import OptimizerSpec, resolve
 from verify.simulation import Outcome, RunCounts, RunTask, StartCounts, StartTask, run_block, runs, sample_starts
 from verify.simulation.draw import Layer, Parameters
 from verify.simulation.eager import TrainingRows, train
@@ -28,13 +30,13 @@ from verify.simulation.forward import FloatData, find_dead, surely_dead
 from verify.simulation.runs import Start
 from verify.simulation.streams import minibatch_rows
 
-DEAD_LAYER = Event(EventKind.DEAD_LAYER)
-ONE_NEURON = Event(EventKind.DEAD_FIRST_LAYER_NEURONS, 1)
-TWO_NEURONS = Event(EventKind.DEAD_FIRST_LAYER_NEURONS, 2)
-STRUCTURAL = Event(EventKind.STRUCTURALLY_DEAD_LAYER)
+DEAD_LAYER = Event(LayerDeath.DEAD)
+ONE_NEURON = Event(neurons=1)
+TWO_NEURONS = Event(neurons=2)
+STRUCTURAL = Event(LayerDeath.STRUCTURAL)
 EVENTS = [DEAD_LAYER, STRUCTURAL, ONE_NEURON, TWO_NEURONS]
 events = pytest.mark.parametrize("event", EVENTS, ids=str)
-named = pytest.mark.parametrize("name", NAMED)
+named = pytest.mark.parametrize("name", C4_RULES)
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +117,7 @@ def check_counts(counts: RunCounts, of: RunTask) -> None:
     assert 0 <= counts.persistent <= counts.claimed <= counts.event <= of.count
     assert counts.claimed <= of.count - counts.non_finite
     assert 0 <= counts.risk_event <= counts.risk_event + counts.risk_undecided <= of.count
-    assert counts.event == sample_starts(StartTask(of.start, of.first, of.count)).count(of.event)
+    assert counts.event == sample_starts(StartTask(of.start, of.first, of.count, (of.event,))).count(of.event).events
 
 
 # --- the nine rules -------------------------------------------------------------------------------------------------
@@ -197,16 +199,23 @@ def test_counts_do_not_depend_on_the_blocks(name: str, size: int) -> None:
 @pytest.mark.parametrize("size", [16, 7, 1])
 @pytest.mark.parametrize("first", [0, 2**32 - 20])
 def test_structural_counts_do_not_depend_on_the_blocks(size: int, first: int) -> None:
-    whole = StartTask(start(), first, 64)
-    parts = [StartTask(start(), at, min(size, first + 64 - at)) for at in range(first, first + 64, size)]
+    events = (DEAD_LAYER, STRUCTURAL, ONE_NEURON, Event(neurons=5), Event(LayerDeath.DEAD, 2))
+    whole = StartTask(start(), first, 64, events)
+    parts = [StartTask(start(), at, min(size, first + 64 - at), events) for at in range(first, first + 64, size)]
     counts = sample_starts(whole)
     assert StartCounts.total(sample_starts(part) for part in parts) == counts
     assert counts.trials == sum(counts.dead_neurons) == 64
     assert len(counts.dead_neurons) == 5
-    assert counts.count(DEAD_LAYER) == counts.dead_layer
-    assert counts.count(STRUCTURAL) == counts.structurally_dead_layer <= counts.dead_layer
-    assert counts.count(ONE_NEURON) == 64 - counts.dead_neurons[0]
-    assert counts.count(Event(EventKind.DEAD_FIRST_LAYER_NEURONS, 5)) == 0
+    assert counts.count(DEAD_LAYER) == Count(counts.dead_layer, 0, 64)
+    assert counts.count(STRUCTURAL).events <= counts.dead_layer
+    assert counts.count(ONE_NEURON).events == 64 - counts.dead_neurons[0]
+    assert counts.count(Event(neurons=5)).events == 0
+    either = counts.count(Event(LayerDeath.DEAD, 2)).events
+    assert (
+        max(counts.dead_layer, sum(counts.dead_neurons[2:]))
+        <= either
+        <= counts.dead_layer + sum(counts.dead_neurons[2:])
+    )
 
 
 @pytest.mark.parametrize("size", [7, 1])
@@ -249,7 +258,7 @@ def test_more_steps_continue_fewer_steps() -> None:
 
 def test_optimizers_have_their_own_minibatches_and_starts_are_shared() -> None:
     """The first look is the same for all, and rerunning gives the same; another seed gives something else."""
-    initial = [trajectory(task(start(), name, steps=1))[0] for name in NAMED]
+    initial = [trajectory(task(start(), name, steps=1))[0] for name in C4_RULES]
     assert all(same_bits(initial[0], other) for other in initial)
     run = task(start(), "sgd")
     assert run_block(run) == run_block(run)

@@ -7,8 +7,10 @@ import sympy
 from theorems.bounds import P_DEAD, Recursion
 from theorems.catalogue.layers import (
     CONSTANT_OUTPUT,
+    SIGNS_KEPT,
     all_signs_nonpositive,
     depth_hypotheses,
+    needs_nonpositive_bias,
     permanent_event,
     structural_rate,
 )
@@ -36,7 +38,12 @@ def bound(problem: Problem) -> Recursion:
 
 def _instance(problem: Problem, number: int) -> Instance:
     return Instance(
-        depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT, structural_rate(problem)
+        hypotheses=depth_hypotheses(),
+        bound=lambda: bound(problem),
+        event=permanent_event(problem),
+        forced=CONSTANT_OUTPUT,
+        rate=structural_rate(problem),
+        nonpositive_bias=needs_nonpositive_bias(problem),
     )
 
 
@@ -52,4 +59,5 @@ THEOREM = Theorem(
     not_covered="Initializations that are not independent. The bound is tiny for wide layers; T10 is sharper where it "
     "applies.",
     instance=_instance,
+    keeps=SIGNS_KEPT,
 )

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from theorems.bounds import ALIVE, P_DEAD, BinomialChain
-from theorems.catalogue.layers import CONSTANT_OUTPUT, depth_hypotheses, permanent_event, row_success, structural_rate
+from theorems.catalogue.layers import (
+    CONSTANT_OUTPUT,
+    SIGNS_KEPT,
+    depth_hypotheses,
+    needs_nonpositive_bias,
+    permanent_event,
+    row_success,
+    structural_rate,
+)
 from theorems.problem import Problem
 from theorems.theorem import Instance, Theorem
 
@@ -19,7 +27,12 @@ def bound(problem: Problem) -> BinomialChain:
 
 def _instance(problem: Problem, number: int) -> Instance:
     return Instance(
-        depth_hypotheses(), lambda: bound(problem), permanent_event(problem), CONSTANT_OUTPUT, structural_rate(problem)
+        hypotheses=depth_hypotheses(),
+        bound=lambda: bound(problem),
+        event=permanent_event(problem),
+        forced=CONSTANT_OUTPUT,
+        rate=structural_rate(problem),
+        nonpositive_bias=needs_nonpositive_bias(problem),
     )
 
 
@@ -34,4 +47,5 @@ THEOREM = Theorem(
     proof="theorems/proofs/depth.md#t2",
     not_covered="Initializations that are not independent. Never below T1.",
     instance=_instance,
+    keeps=SIGNS_KEPT,
 )

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import sympy
-
-from theorems.bounds import P_DEAD, ClosedForm
+from theorems.bounds import ClosedForm
+from theorems.catalogue.layers import NEURONS_KEPT, binomial_at_least, needs_nonpositive_bias, width_rate_in_neurons
 from theorems.hypotheses import (
     IndependentInitialization,
     NeuronCanBeDead,
     OneHiddenLayer,
     OptimalRiskAboveNoise,
     OptimizerKeepsDead,
-    Property,
 )
 from theorems.problem import Problem
-from theorems.theorem import Event, EventKind, ForcedRisk, Instance, Rate, Theorem
+from theorems.theorem import Event, ForcedRisk, Instance, Theorem
 
 __all__ = ["THEOREM", "bound"]
 
 
 def bound(width: int, dead: int) -> ClosedForm:
-    """`P(Bin(l_1, p_1) >= m)`: `1 - (1 - p_1)^l_1` for `m = 1`, in general the beta function `I_{p_1}(m, l_1-m+1)`."""
-    if dead == 1:
-        return ClosedForm(1 - (1 - P_DEAD) ** width)
-    return ClosedForm(sympy.betainc_regularized(dead, width - dead + 1, 0, P_DEAD))
+    """`P(Bin(l_1, p_1) >= m)`."""
+    return ClosedForm(binomial_at_least(width, dead))
 
 
 def _instance(problem: Problem, number: int) -> Instance:
@@ -34,24 +30,15 @@ def _instance(problem: Problem, number: int) -> Instance:
             OneHiddenLayer(),
             IndependentInitialization(),
             NeuronCanBeDead(),
-            OptimizerKeepsDead(((Property.FB, None), (Property.S, None))),
+            OptimizerKeepsDead(NEURONS_KEPT),
             OptimalRiskAboveNoise(width - dead),
         ),
         bound=lambda: bound(width, dead),
-        event=Event(EventKind.DEAD_FIRST_LAYER_NEURONS, dead),
+        event=Event(neurons=dead, nonpositive_bias=needs_nonpositive_bias(problem)),
         forced=ForcedRisk(first_width=width - dead),
-        rate=_rate(problem, dead),
+        rate=width_rate_in_neurons(problem, dead),
+        nonpositive_bias=needs_nonpositive_bias(problem),
     )
-
-
-def _rate(problem: Problem, dead: int) -> Rate | None:
-    """`-ln(1 - p_1)` per neuron: for one dead neuron, and only if the first-layer laws do not change with the width."""
-    if not problem.initialization.independent or dead > 1:
-        return None
-    fan_in, width = problem.architecture.widths[0], problem.architecture.hidden[0]
-    scheme = problem.initialization
-    now, next_one = ((scheme.weight_law(fan_in, w), scheme.bias_law(fan_in, w)) for w in (width, width + 1))
-    return Rate(-sympy.log(1 - P_DEAD), "first-layer neuron, until saturation") if now == next_one else None
 
 
 THEOREM = Theorem(
@@ -64,5 +51,6 @@ THEOREM = Theorem(
     proof="theorems/proofs/width.md#t3",
     not_covered="Deep networks. Once the remaining neurons can interpolate, dead ones cost nothing (saturation).",
     instance=_instance,
+    keeps=NEURONS_KEPT,
     n_instances=lambda problem: problem.architecture.hidden[0],
 )

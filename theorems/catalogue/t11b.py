@@ -5,8 +5,8 @@ from __future__ import annotations
 import sympy
 
 from theorems.bounds import Recursion
-from theorems.catalogue.layers import CONSTANT_OUTPUT, DEAD_LAYER, MAX_SIGN_BITS, width_rate
-from theorems.hypotheses import IndependentInitialization, LabelsVary, OptimizerKeepsDead, Property, ZeroBiases
+from theorems.catalogue.layers import CONSTANT_OUTPUT, DEAD_LAYER, ZERO_BIAS_LAYERS_KEPT, all_off, width_rate
+from theorems.hypotheses import IndependentInitialization, LabelsVary, OptimizerKeepsDead, ZeroBiases
 from theorems.problem import Problem
 from theorems.theorem import Instance, Theorem
 
@@ -22,14 +22,9 @@ def bound(problem: Problem) -> Recursion:
         start=(sympy.Integer(problem.data.n_rays),),
         parameters=(_DEATH,),
         step=(_SURVIVAL * (1 - _DEATH),),
-        layers=tuple((_all_off(width),) for width in problem.architecture.hidden),
+        layers=tuple((all_off(width),) for width in problem.architecture.hidden),
         result=1 - _SURVIVAL,
     )
-
-
-def _all_off(width: int) -> sympy.Expr:
-    """`2^-width`; below `2^-MAX_SIGN_BITS` it is replaced by 0, which only lowers the bound."""
-    return sympy.Rational(1, 2**width) if width <= MAX_SIGN_BITS else sympy.Integer(0)
 
 
 def _instance(problem: Problem, number: int) -> Instance:
@@ -37,7 +32,7 @@ def _instance(problem: Problem, number: int) -> Instance:
         IndependentInitialization(),
         ZeroBiases(),
         LabelsVary(),
-        OptimizerKeepsDead(((Property.FB, Property.FB),)),
+        OptimizerKeepsDead(ZERO_BIAS_LAYERS_KEPT),
     )
     return Instance(hypotheses, lambda: bound(problem), DEAD_LAYER, CONSTANT_OUTPUT, width_rate(problem))
 
@@ -51,7 +46,8 @@ THEOREM = Theorem(
     "on the data and the risk at or above nu + V for ever.",
     formula=r"P(\text{some hidden layer dead}) \ge 1 - K_r \prod_{k=1}^{H} \left(1 - 2^{-l_k}\right)",
     proof="theorems/proofs/depth.md#t11b",
-    not_covered="Biases that are not zero (see T10); many rays and few layers, where the bound is vacuous; weight "
-    "decay.",
+    not_covered="Biases that are not zero (see T10); many rays and few layers, where the bound is vacuous (see T14, "
+    "T15); weight decay with different factors in one layer.",
     instance=_instance,
+    keeps=ZERO_BIAS_LAYERS_KEPT,
 )

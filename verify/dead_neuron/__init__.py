@@ -1,21 +1,29 @@
 """`p_1`: the probability that one first-layer neuron is dead on the data (math §6).
 
-Each method answers with an enclosure or with a lower bound, or declines; `dead_probability` takes the best lower end.
-Every bound of the library increases with `p_1` (math §5), so a lower bound is always safe.
+Each method answers with an enclosure of both sides, with a lower bound, or declines; `dead_probability` takes the first
+answer of both sides, or else the largest lower end. Every bound of the library increases with `p_1` (math §5), so a
+lower bound is always safe.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 
 from theorems.hypotheses import Evidence
 from theorems.problem import Problem
 from verify.dead_neuron.box import box_uniform
-from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d, zero_bias_1d
-from verify.dead_neuron.result import DeadProbability
-from verify.enclosure import Enclosure
+from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d
+from verify.dead_neuron.planar import normal_planar, uniform_planar
+from verify.dead_neuron.result import DeadProbability, FirstLayer
+from verify.dead_neuron.zero_bias import normal_cap, zero_bias_hull, zero_bias_orthant
+from verify.enclosure import Enclosure, Tri
+from verify.separation import separate
 
-__all__ = ["METHODS", "TRIVIAL", "DeadProbability", "dead_probability"]
+__all__ = ["METHODS", "TRIVIAL", "DeadProbability", "FirstLayer", "Method", "certified", "dead_probability"]
+
+Method = Callable[[FirstLayer], DeadProbability | None]
 
 TRIVIAL = DeadProbability(
     "trivial",
@@ -25,20 +33,55 @@ TRIVIAL = DeadProbability(
     "no certified method yet for these laws and data",
 )
 
-METHODS = {
+# In the order of trial: exact ones, then lower bounds from cheap to expensive.
+METHODS: dict[str, Method] = {
     "uniform_1d": uniform_1d,
     "normal_1d": normal_1d,
-    "zero_bias_1d": zero_bias_1d,
+    "zero_bias_hull": zero_bias_hull,
+    "zero_bias_orthant": zero_bias_orthant,
+    "uniform_planar": uniform_planar,
+    "normal_planar": normal_planar,
+    "normal_cap": normal_cap,
     "box_uniform": box_uniform,
 }
 
 
-def dead_probability(problem: Problem) -> DeadProbability | None:
-    """Return the certified answer with the largest lower end, exact ones first.
+def dead_probability(problem: Problem, *, nonpositive_bias: bool = False) -> DeadProbability | None:
+    """Return the best certified answer; see `certified`.
 
+    With `nonpositive_bias` it is `p_1' = P(dead and bias <= 0)`, the `p_1` of the data with the input 0 added.
     Where no method applies that is the trivial `p_1 >= 0`; None only if single weights have no law at all.
     """
     if not problem.initialization.independent:
         return None
-    answers = [answer for method in METHODS.values() if (answer := method(problem)) is not None]
-    return max(answers, key=lambda answer: (answer.two_sided, answer.enclosure.lo), default=TRIVIAL)
+    first = FirstLayer.of(problem)
+    return certified(first.with_origin() if nonpositive_bias and not _surrounds_origin(first) else first)
+
+
+@lru_cache(maxsize=1024)
+def _surrounds_origin(first: FirstLayer) -> bool:
+    """Whether 0 is known to be in the hull of the inputs: then a dead neuron has a bias `<= 0`."""
+    return separate(first.inputs).separable is Tri.NO
+
+
+@lru_cache(maxsize=1024)
+def certified(first: FirstLayer) -> DeadProbability:
+    """Return the first answer that bounds `p_1` from both sides, or else the lower bound that is largest.
+
+    Expensive methods come last and are asked only if no exact one applies.
+    """
+    return _best(first.reduced())
+
+
+@lru_cache(maxsize=1024)
+def _best(first: FirstLayer) -> DeadProbability:
+    best = TRIVIAL
+    for method in METHODS.values():
+        answer = method(first)
+        if answer is None:
+            continue
+        if answer.two_sided:
+            return answer
+        if answer.enclosure.lo > best.enclosure.lo:
+            best = answer
+    return best

@@ -1,6 +1,7 @@
 """Exact and enclosed numbers, three-valued comparison, rigorous evaluation of symbolic bounds."""
 
-from verify.enclosure.arb import Undecidable, evaluate, evaluate_bound, is_at_most, sign_of
+from verify.enclosure.arb import Undecidable, evaluate, is_at_most, sign_of
+from verify.enclosure.bounds import evaluate_bound
 from verify.enclosure.display import at_least, at_most, float_down, float_up
 from verify.enclosure.numbers import Enclosure, Estimate, Exact, Tri
 

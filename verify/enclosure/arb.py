@@ -10,7 +10,6 @@ contains everything; `contains(rational)` asks about a rounded ball (ends are re
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -20,16 +19,22 @@ from typing import Any
 import flint
 import sympy
 
-from theorems.bounds import ALIVE, P_DEAD, BinomialChain, Bound, ClosedForm, Recursion
 from verify.enclosure.numbers import Enclosure, Tri
 
 __all__ = [
+    "Ball",
     "Undecidable",
+    "ball",
     "binomial_tail",
+    "compiled",
     "evaluate",
-    "evaluate_bound",
+    "exp_of",
     "is_at_most",
     "log_mixture_likelihood",
+    "normal_density",
+    "normal_tail",
+    "polynomial_product",
+    "refine",
     "sign_of",
 ]
 
@@ -39,8 +44,6 @@ Values = Mapping[sympy.Symbol, Fraction | Enclosure]
 START_BITS = 64
 CEILING_BITS = 8192
 TOLERANCE = Fraction(1, 2**48)
-RELATIVE_BITS = 30
-FINEST_BITS = 1024
 
 
 class Undecidable(ArithmeticError):
@@ -69,39 +72,13 @@ def evaluate(expression: sympy.Expr, values: Values | None = None, *, tolerance:
     missing = [str(symbol) for symbol in symbols if symbol not in known]
     if missing:
         raise TypeError(f"no value for {', '.join(missing)} in {expression}")
-    function = _compile(expression, symbols)
-    return _refine(
-        lambda: function(*(_ball(known[symbol]) for symbol in symbols)),
+    function = compiled(expression, symbols)
+    return refine(
+        lambda: function(*(ball(known[symbol]) for symbol in symbols)),
         lambda found: found.width <= tolerance,
         expression.func.__name__,
         exact=not any(isinstance(value, Enclosure) and value.width > 0 for value in known.values()),
     )
-
-
-def evaluate_bound(bound: Bound, p_dead: Fraction) -> Enclosure:
-    """Enclose the value of a bound at an exact `p_dead`; every bound increases with it, so a lower bound is safe.
-
-    Rigour:   outward; precise relative to the value and to its complement, both of which can be tiny, down to 2^-1024:
-              ends are rounded outward to multiples of that, so values below it come back as [0, 2^-1024].
-    """
-    match bound:
-        case ClosedForm(expression):
-            function = _compile(expression, (P_DEAD,))
-            found = _refine(lambda: function(_ball(p_dead)), _is_fine, "closed form", exact=True)
-        case Recursion():
-            found = _refine(lambda: _run_recursion(bound, p_dead), _is_fine, "recursion", exact=True)
-        case BinomialChain():
-            found = _refine(lambda: _run_chain(bound, p_dead), _is_fine, "binomial chain", exact=True)
-    return Enclosure(
-        Fraction(math.floor(found.lo * 2**FINEST_BITS), 2**FINEST_BITS),
-        Fraction(math.ceil(found.hi * 2**FINEST_BITS), 2**FINEST_BITS),
-    )
-
-
-def _is_fine(found: Enclosure) -> bool:
-    smaller = min(abs(found.hi), abs(1 - found.lo))
-    fine_enough: bool = found.width <= max(smaller / 2**RELATIVE_BITS, Fraction(1, 2**FINEST_BITS))
-    return fine_enough
 
 
 def sign_of(expression: sympy.Expr) -> int | None:
@@ -112,7 +89,7 @@ def sign_of(expression: sympy.Expr) -> int | None:
     if expression.is_Rational:
         return int(sympy.sign(expression))
     bits = START_BITS
-    function = _compile(expression, ())
+    function = compiled(expression, ())
     while bits <= CEILING_BITS:
         with _precision(bits):
             ball = function()
@@ -138,32 +115,59 @@ def binomial_tail(n: int, k: int, p: Fraction, *, bits: int) -> Enclosure | None
     The tail is the regularized incomplete beta function `I_p(k, n - k + 1)`.
     """
     with _precision(bits):
-        return _finite_enclosure(_ball(p).beta_lower(flint.arb(k), flint.arb(n - k + 1), regularized=1))
+        return _finite_enclosure(ball(p).beta_lower(flint.arb(k), flint.arb(n - k + 1), regularized=1))
 
 
 def log_mixture_likelihood(n: int, k: int, p: Fraction, *, bits: int) -> Enclosure | None:
     """Enclose `log((n+1) C(n,k) p^k (1-p)^(n-k))` for `0 < p < 1`, or None if this precision gives no finite ball."""
     with _precision(bits):
         value = flint.arb(n + 2).lgamma() - flint.arb(k + 1).lgamma() - flint.arb(n - k + 1).lgamma()
-        value += k * _ball(p).log() + (n - k) * _ball(1 - p).log()
+        value += k * ball(p).log() + (n - k) * ball(1 - p).log()
         return _finite_enclosure(value)
 
 
 def log_of(value: Fraction, *, bits: int) -> Enclosure:
     """Enclose the natural logarithm of a positive number."""
     with _precision(bits):
-        enclosure = _finite_enclosure(_ball(value).log())
+        enclosure = _finite_enclosure(ball(value).log())
     if enclosure is None:
         raise Undecidable(f"log({value}) is not finite")
     return enclosure
 
 
+def exp_of(value: Fraction, *, bits: int = 128) -> Enclosure:
+    """Enclose the exponential of a number."""
+    with _precision(bits):
+        return _finite(ball(value).exp(), f"exp({value})")
+
+
+def normal_density(x: Fraction, *, bits: int = 128) -> Enclosure:
+    """Enclose `phi(x) = exp(-x^2/2)/sqrt(2 pi)`, relatively as well as absolutely precise."""
+    with _precision(bits):
+        point = ball(x)
+        return _finite((-(point * point) / 2).exp() / (2 * flint.arb.pi()).sqrt(), f"the normal density at {x}")
+
+
+def normal_tail(x: Fraction, *, bits: int = 128) -> Enclosure:
+    """Enclose `P(N > x)` for a standard normal `N`, relatively as well as absolutely precise."""
+    with _precision(bits):
+        return _finite((ball(x) / flint.arb(2).sqrt()).erfc() / 2, f"the normal tail at {x}")
+
+
+def polynomial_product(left: Sequence[int], right: Sequence[int]) -> list[int]:
+    """Multiply two polynomials with whole coefficients, lowest first: the convolution of the sequences, exactly."""
+    product = flint.fmpz_poly(list(left)) * flint.fmpz_poly(list(right))
+    coefficients = [int(value) for value in product.coeffs()]
+    return coefficients + [0] * (len(left) + len(right) - 1 - len(coefficients))
+
+
 # --- balls and rational ends ---------------------------------------------------------------------------------------
 
 
-def _ball(value: Fraction | Enclosure) -> Ball:
+def ball(value: Fraction | Enclosure) -> Ball:
+    """Make the narrowest ball around a number at the current precision; only inside the `compute` of `refine`."""
     if isinstance(value, Enclosure):
-        return _ball(value.lo) if value.lo == value.hi else _ball(value.lo).union(_ball(value.hi))
+        return ball(value.lo) if value.lo == value.hi else ball(value.lo).union(ball(value.hi))
     if not isinstance(value, Fraction):
         raise TypeError(f"expected an exact number or an enclosure, got {value!r}")
     return flint.arb(flint.fmpq(value.numerator, value.denominator))
@@ -183,10 +187,19 @@ def _finite_enclosure(ball: Ball) -> Enclosure | None:
     return _enclosure(ball) if ball.is_finite() else None
 
 
-def _refine(
+def _finite(ball: Ball, what: str) -> Enclosure:
+    if not ball.is_finite():
+        raise Undecidable(f"{what} has no finite enclosure")
+    return _enclosure(ball)
+
+
+def refine(
     compute: Callable[[], Ball], good_enough: Callable[[Enclosure], bool], what: str, *, exact: bool
 ) -> Enclosure:
-    """Double the precision until the ball is narrow; the last one counts.
+    """Enclose what `compute` returns as a ball: double the precision until it is narrow; the last one counts.
+
+    `compute` works with balls made by `ball` and functions made by `compiled`: `+ - * /`, `abs`, `.max`, `.min`,
+    `.sqrt()`, `.exp()`, and comparisons, which are true only where they certainly hold.
 
     With inexact arguments a ball stops improving at some width, and so does this; exact ones go on to the ceiling.
     """
@@ -231,7 +244,7 @@ def _power(base: Ball, exponent: int) -> Ball:
 
 
 @lru_cache(maxsize=4096)
-def _compile(expression: sympy.Expr, symbols: tuple[sympy.Symbol, ...]) -> Callable[..., Ball]:
+def compiled(expression: sympy.Expr, symbols: tuple[sympy.Symbol, ...]) -> Callable[..., Ball]:
     """Turn an expression into a function of balls; constants are evaluated afresh at the precision of each call."""
     build = _node(expression, {symbol: index for index, symbol in enumerate(symbols)})
     return lambda *arguments: build(arguments)
@@ -243,7 +256,7 @@ def _node(expression: sympy.Expr, index: Mapping[sympy.Symbol, int]) -> Callable
         return lambda arguments: arguments[position]
     if expression.is_Rational:
         value = Fraction(int(expression.p), int(expression.q))
-        return lambda _: _ball(value)
+        return lambda _: ball(value)
     if expression is sympy.pi:
         return lambda _: flint.arb.pi()
     if expression is sympy.E:
@@ -305,49 +318,3 @@ def _extremum_node(
         return first
 
     return extremum
-
-
-# --- bounds that are computed layer by layer ---------------------------------------------------------------------
-
-
-def _run_recursion(bound: Recursion, p_dead: Fraction) -> Ball:
-    p = _ball(p_dead)
-    state = [_compile(expression, (P_DEAD,))(p) for expression in bound.start]
-    for layer in bound.layers:
-        steps = _compile_step(bound.step, bound.parameters, layer, bound.state)
-        state = [step(*state) for step in steps]
-    return _compile(bound.result, bound.state)(*state)
-
-
-@lru_cache(maxsize=256)
-def _compile_step(
-    step: tuple[sympy.Expr, ...],
-    parameters: tuple[sympy.Symbol, ...],
-    layer: tuple[sympy.Expr, ...],
-    state: tuple[sympy.Symbol, ...],
-) -> list[Callable[..., Ball]]:
-    """Put a layer's parameters into the step first, so that integer exponents become products."""
-    values = dict(zip(parameters, layer, strict=True))
-    return [_compile(expression.xreplace(values), state) for expression in step]
-
-
-def _run_chain(bound: BinomialChain, p_dead: Fraction) -> Ball:
-    first = _compile(bound.first, (P_DEAD,))(_ball(p_dead))
-    mass = _binomial_law(bound.widths[0], first)[:-1]  # the last entry has filled the layer: absorbed
-    tables: dict[tuple[int, int, sympy.Expr], list[list[Ball]]] = {}
-    for before, width, success in zip(bound.widths, bound.widths[1:], bound.success, strict=False):
-        key = (before, width, success)
-        if key not in tables:
-            probability = _compile(success, (ALIVE,))
-            tables[key] = [_binomial_law(width, probability(flint.arb(before - s))) for s in range(before)]
-        table = tables[key]
-        mass = [sum((mass[s] * table[s][t] for s in range(before)), flint.arb(0)) for t in range(width)]
-    return 1 - sum(mass, flint.arb(0))
-
-
-def _binomial_law(n: int, p: Ball) -> list[Ball]:
-    powers, complements = [flint.arb(1)], [flint.arb(1)]
-    for _ in range(n):
-        powers.append(powers[-1] * p)
-        complements.append(complements[-1] * (1 - p))
-    return [flint.arb(math.comb(n, t)) * powers[t] * complements[n - t] for t in range(n + 1)]

@@ -1,7 +1,7 @@
 """From a name or an import path to a real `torch.optim.Optimizer` class, its settings, and its properties.
 
-The nine names are the rules of claim C4. `package.module:Class` names any other optimizer: it is run as it is, and its
-properties are unknown (so the audit answers UNDECIDED and still shows the frequencies).
+The names are the rules of claim C4, and AdamW. `package.module:Class` names any other optimizer: it is run as it is,
+and its properties are unknown (so the audit answers UNDECIDED and still shows the frequencies).
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ NAMED: dict[str, Named] = {
     "adamax": Named(torch.optim.Adamax, {}, 0.01),
     "amsgrad": Named(torch.optim.Adam, {"amsgrad": True}, 0.01),
     "nadam": Named(torch.optim.NAdam, {}, 0.01),
+    "adamw": Named(torch.optim.AdamW, {}, 0.01),
 }
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """What the user asked for: one of the nine names or `package.module:Class`, and settings that replace defaults."""
+    """What the user asked for: one of the names or `package.module:Class`, and settings that replace defaults."""
 
     target: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class OptimizerSpec:
 class ResolvedOptimizer:
     """A checked optimizer: the class, all of its settings, whether replicas may be stacked, and its properties.
 
-    per_coordinate is True only for the nine rules, whose recursions act on each coordinate alone.
+    per_coordinate is True only for the named rules, whose recursions act on each coordinate alone.
     """
 
     spec: OptimizerSpec

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from verify.report.figures import AXES, draw_figures
 from verify.report.html import html_report
-from verify.report.markdown import markdown_report
+from verify.report.markdown import markdown_report, markdown_sharpness
 from verify.report.rows import summary
+from verify.report.sharpness import sharpness_csv, sharpness_rows
 from verify.report.terminal import terminal_report
 from verify.results import Results
 
@@ -15,7 +16,7 @@ __all__ = ["html_report", "markdown_report", "summary", "terminal_report", "writ
 
 
 def write_reports(results: Results, folder: Path) -> None:
-    """Write `index.html`, `report.md` and `figures/{width,depth}.{svg,pdf}`; figures only of axes that were swept.
+    """Write `index.html`, `report.md`, `sharpness.{md,csv}` and `figures/{width,depth}.{svg,pdf}` of swept axes.
 
     The same results give the same bytes. A figure that an earlier report left and that no longer applies is removed.
     """
@@ -31,3 +32,6 @@ def write_reports(results: Results, folder: Path) -> None:
         (images / f"{figure.axis}.pdf").write_bytes(figure.pdf)
     (folder / "index.html").write_text(html_report(results, figures), encoding="utf-8", newline="\n")
     (folder / "report.md").write_text(markdown_report(results, figures), encoding="utf-8", newline="\n")
+    rows = sharpness_rows(results)
+    (folder / "sharpness.md").write_text(markdown_sharpness(results, rows), encoding="utf-8", newline="\n")
+    (folder / "sharpness.csv").write_text(sharpness_csv(rows), encoding="utf-8", newline="\n")

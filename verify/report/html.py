@@ -33,6 +33,7 @@ from verify.report.rows import (
     pool,
     refutations,
     settings_table,
+    stated,
     summary,
     upper,
     verdict_counts,
@@ -241,7 +242,7 @@ def _bounds(cases: Sequence[CaseResult]) -> Iterable[Bound]:
         frequency = theorem.frequency
         yield Bound(
             theorem=theorem.theorem,
-            bound=NOTHING if theorem.bound is None else lower(exact(theorem.bound.lo)),
+            bound=stated(theorem),
             seen=NOTHING if frequency is None else f"{frequency.events}/{frequency.trials}",
             limits=NOTHING if frequency is None else bracket(frequency.lo, frequency.hi),
             verdict=verdict_of(theorem.judgement),

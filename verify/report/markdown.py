@@ -19,10 +19,11 @@ from verify.report.rows import (
     summary,
     verdict_counts,
 )
+from verify.report.sharpness import COLUMNS, SharpnessRow
 from verify.report.texts import LIMITS, SOURCE
 from verify.results import Results
 
-__all__ = ["escape_markdown", "markdown_report"]
+__all__ = ["escape_markdown", "markdown_report", "markdown_sharpness"]
 
 ENTITIES = re.compile(r"[&<>|`\\]|:(?=//)")
 MARKUP = re.compile(r"[*_~$\[\]]")
@@ -88,6 +89,19 @@ def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
         "## Environment",
         _table(["name", "value"], [[name, value] for name, value in settings_table(results)]),
         f"**{conclusion(results)}**",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_sharpness(results: Results, rows: Sequence[SharpnessRow]) -> str:
+    """The table of bounds against frequencies and ceilings as Markdown."""
+    parts = [
+        f"# Sharpness: {escape_markdown(results.title)}",
+        "One row for each theorem that applies to the initial networks of a start, best bound first. *Seen* counts the "
+        "event among the networks drawn; *ceiling* is the proved upper bound of the chance of a dead layer (T11a); "
+        "*share* is the bound over the frequency seen.",
+        escape_markdown(level_sentence(results)),
+        _table(COLUMNS, [row.cells for row in rows]),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from theorems.errors import InvalidInput
+from theorems.theorem import Relation
 from verify.enclosure.display import at_least, at_most
 from verify.inference import Verdict
 from verify.results import (
@@ -43,9 +44,11 @@ __all__ = [
     "make_rows",
     "narrow",
     "networks_sentence",
+    "persistence_text",
     "pool",
     "refutations",
     "settings_table",
+    "stated",
     "strongest",
     "summary",
     "upper",
@@ -86,6 +89,19 @@ def _short(write: Writer, opposite: Writer, value: Fraction, digits: int, longes
         if len(text) <= longest or not 0 < value < 1:
             return text
     return f"1 - {opposite(1 - value, 2)}" if value > Fraction(1, 2) else write(value, 2)
+
+
+def stated(theorem: TheoremResult) -> str:
+    """What a theorem says of its event's probability: "≥ 0.67", "= 0.73…", "≤ 0.74", rounded in the safe direction."""
+    if theorem.bound is None:
+        return NOTHING
+    match Relation(theorem.relation):
+        case Relation.AT_LEAST:
+            return f"≥ {lower(exact(theorem.bound.lo))}"
+        case Relation.AT_MOST:
+            return f"≤ {upper(exact(theorem.bound.hi))}"
+        case Relation.EQUAL:
+            return f"= {lower(exact(theorem.bound.lo))}…"
 
 
 def narrow(lo: str, hi: str, digits: int) -> str:
@@ -256,10 +272,17 @@ class Row:
 
     @property
     def frozen_text(self) -> str:
-        """Persistent / claimed, and the word if that is not what the theorems demand."""
-        words = {verdict_of(case.run.persistence) for case in self.cases} - {Verdict.CONSISTENT}
-        shown = [f"{self.persistent}/{self.claimed}", *(v.value for v in Verdict if v in words)]
-        return " ".join(shown)
+        """Persistent / claimed, and the word if that is not what the theorems demand; kept, where bits may change."""
+        return persistence_text(self.cases, "/")
+
+
+def persistence_text(cases: Sequence[CaseResult], of: str) -> str:
+    """What became of dead neurons in training: how many networks kept the bits, or kept as much dead under decay."""
+    words = {verdict_of(case.run.persistence) for case in cases} - {Verdict.CONSISTENT}
+    if words == {Verdict.NOT_APPLICABLE}:
+        return f"dead at the end: {sum(c.run.kept for c in cases)}{of}{sum(c.run.events for c in cases)}"
+    kept = f"{sum(c.run.persistent for c in cases)}{of}{sum(c.run.claimed for c in cases)}"
+    return " ".join([kept, *(verdict.value for verdict in Verdict if verdict in words)])
 
 
 def make_rows(results: Results) -> list[Row]:

@@ -19,10 +19,10 @@ from verify.report.rows import (
     level_sentence,
     make_rows,
     narrow,
+    persistence_text,
     refutations,
     summary,
     verdict_counts,
-    verdict_of,
 )
 from verify.results import Results
 
@@ -95,9 +95,8 @@ def _sweep(name: str, rows: list[Row]) -> list[RenderableType]:
 
 def _frozen(rows: list[Row]) -> str:
     """Persistence of a group of rows, with the words of whatever is not as the theorems demand."""
-    words = {verdict_of(case.run.persistence) for row in rows for case in row.cases} - {Verdict.CONSISTENT}
-    told = f"frozen: {sum(row.persistent for row in rows)} of {sum(row.claimed for row in rows)}"
-    return ", ".join([told, *(verdict.value for verdict in Verdict if verdict in words)])
+    text = persistence_text([case for row in rows for case in row.cases], " of ")
+    return text if text.startswith("dead") else f"frozen: {text}"
 
 
 def _table(*, header: bool, seen: str = "") -> Table:

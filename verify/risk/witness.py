@@ -1,189 +1,166 @@
 """Certified upper bounds of the optimal risk: explicit networks, found in floats, evaluated exactly.
 
-The witness is a piecewise linear function of one direction, `x -> intercept + sum_i c_i max(u.x - t_i, 0)`: a network
-with one hidden layer of as many neurons as it has knots, and one of any depth whose hidden layers are at least as
-wide, since later layers pass non-negative numbers through. Whatever the float search finds, only the exact risk of
-the rational network that it returns is used.
+The witness is `x -> intercept + sum_i slopes[i] max(directions[i].x - thresholds[i], 0)`, a network with one hidden
+layer. Every architecture with at least as many first-layer neurons realizes it on the data: the second hidden layer
+carries its outputs, shifted up to be non-negative, and later layers pass non-negative numbers on (math Lemma 8).
+Layers narrower than the output carry fewer numbers; then the slopes have at most that rank.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from theorems.setting import Architecture, DataSet
+from verify.risk.interpolation import Polyline, interpolates, interpolating_polyline
+from verify.risk.lattice import Integers, counts_of, fits_int64, input_lattice, label_lattice
+from verify.risk.rounding import IntegerHinges, bits_of_a_hinge, nearest_integer
+from verify.risk.search import OutputLayer, hinges_for, output_layer, points_of
+from verify.risk.threads import on_one_thread
 
 __all__ = ["Witness", "best_witness"]
 
-Array = npt.NDArray[np.float64]
-MAX_KNOTS = 64  # more would only make the witness's exact risk slower to evaluate
-MAX_KNOTS_THINNED = 8
+Vector = tuple[Fraction, ...]
+
+MAX_NEURONS = 64  # more would make the search slow; wide layers use so many
+MAX_VALUES = 6_400_000  # hinges times inputs
 LARGE = 2_000  # distinct inputs above which the search looks at a part of them
+MAX_SLOW_PRODUCTS = 2_000_000  # of integers that do not fit 64 bits
+WEIGHT_BITS = 20
+INT64_BITS = 61
+SPARE_BITS = 16  # for sums over the coordinates
 
 
 @dataclass(frozen=True)
 class Witness:
-    """An explicit network of the architecture and its exact risk, an upper bound of `I(l)`.
+    """An explicit network and its exact risk, an upper bound of `I(l)`.
 
-    Symbols: direction = u (input coordinates); knots = (t_i); slopes = (c_i), each a vector of outputs.
+    Symbols: directions = (u_i) and thresholds = (t_i), one hinge each; intercept and slopes[i] are vectors of outputs.
     """
 
-    direction: tuple[Fraction, ...]
-    knots: tuple[Fraction, ...]
-    intercept: tuple[Fraction, ...]
-    slopes: tuple[tuple[Fraction, ...], ...]
+    directions: tuple[Vector, ...]
+    thresholds: tuple[Fraction, ...]
+    intercept: Vector
+    slopes: tuple[Vector, ...]
     risk: Fraction
 
 
 def best_witness(architecture: Architecture, data: DataSet) -> Witness:
     """Return a network of this architecture with small exact risk, never above that of the best constant.
 
+    It has at most as many hinges as the first hidden layer has neurons. Where an interpolating function was found, its
+    risk is the noise floor.
+
+    Source:   math Lemma 8; Lemma 7a for interpolation.
     Rigour:   the risk is exact; the search is float and only affects how small it is.
     """
-    return _search(data, min(architecture.hidden))
+    first, later = architecture.hidden[0], architecture.hidden[1:]
+    polyline = interpolating_polyline(data) if interpolates(first, later, data) else None
+    if polyline is not None:
+        return _interpolation(data, polyline)
+    rank = min((*later, data.output_dim))
+    return _search(data, min(first, _affordable(data)), rank)
+
+
+def _affordable(data: DataSet) -> int:
+    """Number of hinges beyond which search and exact evaluation would become slow."""
+    fast = bits_of_a_hinge(data) <= INT64_BITS - SPARE_BITS
+    values = MAX_VALUES // data.n_inputs if fast else MAX_SLOW_PRODUCTS // (data.n_inputs * data.input_dim)
+    return max(1, min(MAX_NEURONS, values))
+
+
+def _interpolation(data: DataSet, polyline: Polyline) -> Witness:
+    inputs, labels = input_lattice(data), label_lattice(data)
+    direction = tuple(u / step for u, step in zip(polyline.direction, inputs.step, strict=True))
+    origin = sum((u * start for u, start in zip(direction, inputs.start, strict=True)), Fraction(0))
+    step = labels.step[0]
+    return Witness(
+        directions=(direction,) * len(polyline.knots),
+        thresholds=tuple(knot + origin for knot in polyline.knots),
+        intercept=tuple(start + step * y for start, y in zip(labels.start, polyline.start, strict=True)),
+        slopes=tuple(tuple(step * c for c in change) for change in polyline.changes),
+        risk=data.noise_floor,
+    )
 
 
 @lru_cache(maxsize=256)
-def _search(data: DataSet, neurons: int) -> Witness:
-    constant = Witness((Fraction(0),) * data.input_dim, (), data.grand_mean, (), data.noise_floor + data.variance)
-    sample = _thinned(data)
-    direction = _direction(sample)
-    positions = _positions(sample, direction)
-    candidates = sorted(set(positions))[:-1]
-    if not candidates:
-        return constant
-    fit = _Fit.of(sample, positions)
-    most = MAX_KNOTS if sample is data else MAX_KNOTS_THINNED
-    knots = _choose_knots(fit, candidates, min(neurons, most))
-    intercept, slopes = fit.solve(knots)
-    found = Witness(direction, tuple(knots), intercept, slopes, _exact_risk(data, direction, knots, intercept, slopes))
-    return found if found.risk < constant.risk else constant
+@on_one_thread
+def _search(data: DataSet, neurons: int, rank: int) -> Witness:
+    best = Witness((), (), data.grand_mean, (), data.noise_floor + data.variance)
+    if data.variance == 0:
+        return best
+    for hinges in hinges_for(points_of(data).sample(LARGE), neurons):
+        rounded = IntegerHinges.of(data, hinges)
+        network = None if rounded is None else _network(rounded, rank)
+        if network is not None and network.risk < best.risk:
+            best = network
+    return best
 
 
-def _thinned(data: DataSet) -> DataSet:
-    """Every so-manieth distinct input of a large data set, for the search only."""
-    if data.n_inputs <= LARGE:
-        return data
-    chosen = range(0, data.n_inputs, -(-data.n_inputs // LARGE))
-    return replace(
-        data,
-        inputs=tuple(data.inputs[j] for j in chosen),
-        weights=tuple(data.weights[j] for j in chosen),
-        means=tuple(data.means[j] for j in chosen),
+def _network(hinges: IntegerHinges, rank: int) -> Witness | None:
+    """The witness with the best output layer of at most this rank that the floats find, or None if they fail."""
+    hidden = np.array((hinges.values / 2**hinges.bits).tolist())
+    points = points_of(hinges.data)
+    layer = output_layer(hidden, points.labels, points.weights, rank)
+    if not all(np.isfinite(part).all() for part in (layer.intercept, layer.carry, layer.spread)):
+        return None
+    size = max(label_lattice(hinges.data).sizes)
+    bits = _free_bits(hinges.bits, layer, size)
+    intercept = [nearest_integer(c, hinges.bits + bits, size) for c in layer.intercept]
+    return _witness(hinges, intercept, _combined(layer, bits, size), 2 ** (hinges.bits + bits))
+
+
+def _free_bits(hinge_bits: int, layer: OutputLayer, size: int) -> int:
+    """Bits for the output weights that keep every sum in 64 bits, or enough of them if those are too few."""
+    combine = np.abs(layer.carry @ layer.spread)
+    largest = int(1 + (np.abs(layer.intercept) + combine.sum(axis=0)).max())
+    free = INT64_BITS - hinge_bits - size.bit_length() - largest.bit_length()
+    enough = WEIGHT_BITS - size.bit_length() + len(combine).bit_length()
+    return max(free, enough, 2)
+
+
+def _witness(hinges: IntegerHinges, intercept: Sequence[int], combine: Integers, scale: int) -> Witness:
+    """The network with outputs `(intercept + values . combine) / scale`, in steps of the labels."""
+    inputs, labels = input_lattice(hinges.data), label_lattice(hinges.data)
+    step, counts = labels.step[0], counts_of(hinges.data)
+    residual = _sums(hinges.values, combine, intercept, labels.values, scale)
+    squares = sum(m * sum(r * r for r in row) for m, row in zip(counts[0], residual.tolist(), strict=True))
+    directions = tuple(
+        tuple(Fraction(int(w)) / size for w, size in zip(row, inputs.step, strict=True)) for row in hinges.weights
+    )
+    origins = [sum((u * start for u, start in zip(row, inputs.start, strict=True)), Fraction(0)) for row in directions]
+    return Witness(
+        directions=directions,
+        thresholds=tuple(int(t) + origin for t, origin in zip(hinges.thresholds, origins, strict=True)),
+        intercept=tuple(y + step * Fraction(c, scale) for y, c in zip(labels.start, intercept, strict=True)),
+        slopes=tuple(tuple(step * Fraction(int(c), scale) for c in row) for row in combine),
+        risk=hinges.data.noise_floor + step**2 * Fraction(squares, counts[1] * scale**2),
     )
 
 
-def _positions(data: DataSet, direction: tuple[Fraction, ...]) -> list[Fraction]:
-    return [sum((u * v for u, v in zip(direction, x, strict=True)), Fraction(0)) for x in data.inputs]
-
-
-def _exact_risk(
-    data: DataSet,
-    direction: tuple[Fraction, ...],
-    knots: list[Fraction],
-    intercept: tuple[Fraction, ...],
-    slopes: tuple[tuple[Fraction, ...], ...],
-) -> Fraction:
-    """Empirical risk of the network over all data."""
-    outputs = {
-        x: tuple(
-            start + sum((c[i] * (p - t) for c, t in zip(slopes, knots, strict=True) if p > t), Fraction(0))
-            for i, start in enumerate(intercept)
-        )
-        for x, p in zip(data.inputs, _positions(data, direction), strict=True)
-    }
-    return data.risk_of(outputs)
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """The regression problem in floats, scaled exactly to [0, 1] first so that no float can overflow.
-
-    places (K,): scaled positions; labels (K, l_L): scaled labels; root (K,): roots of the weights.
-    """
-
-    places: Array
-    labels: Array
-    root: Array
-    low: Fraction
-    span: Fraction
-    label_ranges: tuple[tuple[Fraction, Fraction], ...]
-
-    @classmethod
-    def of(cls, data: DataSet, positions: list[Fraction]) -> _Fit:
-        """Scale positions and labels."""
-        low, span = min(positions), max(positions) - min(positions)
-        ranges = tuple((min(column), max(column) - min(column)) for column in zip(*data.means, strict=True))
-        return cls(
-            places=np.array([float((p - low) / span) for p in positions]),
-            labels=np.array([_scaled(y, ranges) for y in data.means]),
-            root=np.sqrt(np.array([float(p) for p in data.weights])),
-            low=low,
-            span=span,
-            label_ranges=ranges,
-        )
-
-    def hinges(self, knots: list[Fraction]) -> Array:
-        """Weighted columns `max(s - t, 0)` in scaled positions, one a knot."""
-        scaled = np.array([float((t - self.low) / self.span) for t in knots])
-        columns: Array = np.maximum(self.places[:, None] - scaled[None, :], 0.0) * self.root[:, None]
-        return columns
-
-    def solve(self, knots: list[Fraction]) -> tuple[tuple[Fraction, ...], tuple[tuple[Fraction, ...], ...]]:
-        """Least squares at these knots, rounded to rationals and scaled back exactly: intercept and slopes."""
-        design = np.column_stack([self.root, self.hinges(knots)])
-        solution = np.linalg.lstsq(design, self.labels * self.root[:, None], rcond=None)[0]
-        intercept = tuple(
-            low + span * _rational(value) for value, (low, span) in zip(solution[0], self.label_ranges, strict=True)
-        )
-        slopes = tuple(
-            tuple(span * _rational(value) / self.span for value, (_, span) in zip(row, self.label_ranges, strict=True))
-            for row in solution[1:]
-        )
-        return intercept, slopes
-
-
-def _scaled(values: tuple[Fraction, ...], ranges: tuple[tuple[Fraction, Fraction], ...]) -> list[float]:
-    """Map each value to [0, 1] by its column's least value and range; constant columns to 0."""
-    return [float((v - low) / span) if span else 0.0 for v, (low, span) in zip(values, ranges, strict=True)]
-
-
-def _direction(data: DataSet) -> tuple[Fraction, ...]:
-    """The direction of the weighted linear regression of the first label, in rationals; 1 for scalar inputs."""
-    if data.input_dim == 1:
-        return (Fraction(1),)
-    ranges = tuple((low, high - low) for low, high in data.input_ranges)
-    low, high = min(y[0] for y in data.means), max(y[0] for y in data.means)
-    root = np.sqrt(np.array([float(p) for p in data.weights]))
-    target = np.array([float((y[0] - low) / (high - low)) if high > low else 0.0 for y in data.means])
-    design = np.column_stack([np.ones(data.n_inputs), [_scaled(x, ranges) for x in data.inputs]]) * root[:, None]
-    solution = np.linalg.lstsq(design, target * root, rcond=None)[0][1:]
-    return tuple(
-        _rational(value) / span if span else Fraction(0) for value, (_, span) in zip(solution, ranges, strict=True)
+def _sums(values: Integers, combine: Integers, intercept: Sequence[int], labels: Integers, scale: int) -> Integers:
+    """`intercept + values . combine - scale labels`, exact: in int64 where no partial sum can leave it."""
+    largest = [int(v) for v in values.max(axis=0)]
+    bound = max(
+        abs(c) + sum(abs(int(w)) * v for w, v in zip(column, largest, strict=True)) + scale * size
+        for c, column, size in zip(intercept, combine.T, labels.max(axis=0).tolist(), strict=True)
     )
+    kind = np.int64 if fits_int64(bound, values, labels) else object
+    factors, shift = combine.astype(kind), np.array(intercept, dtype=kind)
+    sums: Integers = values.astype(kind) @ factors + shift - labels.astype(kind) * scale
+    return sums
 
 
-def _choose_knots(fit: _Fit, candidates: list[Fraction], neurons: int) -> list[Fraction]:
-    """Orthogonal matching pursuit over hinges at data points: the first knot always lies below all data (a slope)."""
-    places = np.linspace(0, len(candidates) - 1, min(len(candidates), 400)).astype(int)
-    tried = [candidates[i] for i in places]
-    hinges, target = fit.hinges(tried), fit.labels * fit.root[:, None]
-    chosen = [0]
-    while len(chosen) < min(neurons, len(tried)):
-        basis = np.linalg.qr(np.column_stack([fit.root, hinges[:, chosen]]))[0]
-        residual = target - basis @ (basis.T @ target)
-        free = hinges - basis @ (basis.T @ hinges)
-        norms = np.maximum((free**2).sum(axis=0), 1e-14)
-        gains = ((free.T @ residual) ** 2).sum(axis=1) / norms
-        gains[chosen] = -1.0
-        chosen.append(int(np.argmax(gains)))
-    return sorted(tried[i] for i in chosen)
-
-
-def _rational(value: float) -> Fraction:
-    """A nearby short rational: exactness of the witness is free, short numbers keep its exact risk short."""
-    return Fraction(round(float(value) * 2**40), 2**40)
+def _combined(layer: OutputLayer, bits: int, size: int) -> Integers:
+    """Output weights in integers; a product of two rounded factors if the rank is limited."""
+    if len(layer.spread) == len(layer.intercept):
+        rows = (layer.carry @ layer.spread).tolist()
+        return np.array([[nearest_integer(c, bits, size) for c in row] for row in rows], dtype=object)
+    carry = [[nearest_integer(b, bits - bits // 2) for b in row] for row in layer.carry.tolist()]
+    spread = [[nearest_integer(a, bits // 2, size) for a in row] for row in layer.spread.tolist()]
+    product: Integers = np.array(carry, dtype=object) @ np.array(spread, dtype=object)
+    return product

@@ -8,19 +8,21 @@ can be sent to any process; their results depend on (seed, case, replica numbers
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from theorems.laws import Initialization
 from theorems.setting import Architecture, DataSet
-from theorems.theorem import Event, EventKind
+from theorems.theorem import Event, LayerDeath
 from verify.enclosure import float_down, float_up
+from verify.inference import Count
 from verify.optimizers import OptimizerSpec, resolve
+from verify.simulation.decay import curve_dead_layer, robustly_dead_layer
 from verify.simulation.draw import Parameters, draw_parameters
 from verify.simulation.eager import TrainingRows, train
 from verify.simulation.forward import (
@@ -75,55 +77,55 @@ class StartTask:
     start: Start
     first: int
     count: int
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True)
 class StartCounts:
     """Structural counts of drawn networks.
 
-    dead_layer, structurally_dead_layer: networks with such a hidden layer; dead_neurons[m]: networks with exactly m
-    dead first-layer neurons.
+    dead_layer: networks with a dead hidden layer; dead_neurons[m]: networks with exactly m dead first-layer neurons;
+    happened, lost: for each event of the task, networks in which it happened and in which that stayed undecided.
     """
 
     trials: int
     dead_layer: int
-    structurally_dead_layer: int
     dead_neurons: tuple[int, ...]
+    happened: dict[Event, int]
+    lost: dict[Event, int]
 
     @classmethod
     def total(cls, parts: Iterable[StartCounts]) -> StartCounts:
         """Add up blocks."""
         listed = list(parts)
         neurons = np.sum([part.dead_neurons for part in listed], axis=0)
+        events = listed[0].happened
         return cls(
             trials=sum(part.trials for part in listed),
             dead_layer=sum(part.dead_layer for part in listed),
-            structurally_dead_layer=sum(part.structurally_dead_layer for part in listed),
             dead_neurons=tuple(int(n) for n in neurons),
+            happened={event: sum(part.happened[event] for part in listed) for event in events},
+            lost={event: sum(part.lost[event] for part in listed) for event in events},
         )
 
-    def count(self, event: Event) -> int:
-        """Number of drawn networks in which a structural event happened."""
-        match event.kind:
-            case EventKind.DEAD_LAYER:
-                return self.dead_layer
-            case EventKind.STRUCTURALLY_DEAD_LAYER:
-                return self.structurally_dead_layer
-            case EventKind.DEAD_FIRST_LAYER_NEURONS:
-                return sum(self.dead_neurons[event.count :])
+    def count(self, event: Event) -> Count:
+        """How often an event happened, and how often that stayed undecided."""
+        return Count(self.happened[event], self.lost[event], self.trials)
 
 
 def sample_starts(task: StartTask) -> StartCounts:
-    """Draw networks and decide the structural events of each exactly."""
+    """Draw networks and decide the structural events of each: exactly, or by enclosures that can stay undecided."""
     parameters = task.start.draw(np.arange(task.first, task.first + task.count))
-    dead = find_dead(parameters, _float_data(task.start.data))
+    look = _Look(parameters, _float_data(task.start.data))
     width = task.start.architecture.hidden[0]
-    neurons = np.bincount(dead.first.sum(axis=1), minlength=width + 1)
+    neurons = np.bincount(look.dead.first.sum(axis=1), minlength=width + 1)
+    seen = {event: look.happened(event) for event in task.events}
     return StartCounts(
         trials=task.count,
-        dead_layer=int((dead.layer > 0).sum()),
-        structurally_dead_layer=int((structurally_dead_layer(parameters, dead.first) > 0).sum()),
+        dead_layer=int((look.dead.layer > 0).sum()),
         dead_neurons=tuple(int(n) for n in neurons),
+        happened={event: int(yes.sum()) for event, (yes, _) in seen.items()},
+        lost={event: int(unsure.sum()) for event, (_, unsure) in seen.items()},
     )
 
 
@@ -156,7 +158,8 @@ class RunTask:
 class RunCounts:
     """Counts of trained networks.
 
-    event: structural event at the start; claimed: event by a margin above float rounding, so that (F) promises frozen
+    event: structural event at the start (event_undecided: could not be decided); kept: of those, networks in which
+    as much is dead at the end; claimed: event by a margin above float rounding, so that (F) promises frozen
     bits; persistent: of those with finite parameters at the end, how many had the same neurons bit for bit unmoved;
     non_finite: networks that left the reals; risk_event: `min R > U` at all looks; risk_undecided: too close to call,
     or above U until the network left the reals.
@@ -164,6 +167,8 @@ class RunCounts:
 
     trials: int
     event: int
+    event_undecided: int
+    kept: int
     claimed: int
     persistent: int
     non_finite: int
@@ -175,10 +180,8 @@ class RunCounts:
     def total(cls, parts: Iterable[RunCounts]) -> RunCounts:
         """Add up blocks."""
         listed = list(parts)
-        numbers = {
-            name: sum(getattr(part, name) for part in listed)
-            for name in ("trials", "event", "claimed", "persistent", "non_finite", "risk_event", "risk_undecided")
-        }
+        names = [part.name for part in fields(cls) if part.name != "outcomes"]
+        numbers = {name: sum(getattr(part, name) for part in listed) for name in names}
         outcomes = {outcome.value: sum(part.outcomes[outcome.value] for part in listed) for outcome in Outcome}
         return cls(**numbers, outcomes=outcomes)
 
@@ -196,17 +199,19 @@ def run_block(task: RunTask) -> RunCounts:
         lowest, highest = np.minimum(lowest, risks.lower), np.minimum(highest, risks.upper)
         final = parameters
     finite = _finite(final)
-    at_start = _happened(initial, find_dead(initial, data), task.event)
-    at_end = np.zeros(task.count, dtype=bool)
-    survivors = _select(final, finite)
-    at_end[finite] = _happened(survivors, find_dead(survivors, data), task.event)
+    at_start, unsure = _Look(initial, data).happened(task.event)
+    at_end, kept = np.zeros(task.count, dtype=bool), np.zeros(task.count, dtype=bool)
+    later = _Look(_select(final, finite), data)
+    at_end[finite], kept[finite] = later.happened(task.event)[0], later.happened(_promised_later(task.event))[0]
     sure = surely_dead(initial, data, task.start.dtype)
-    claimed = _happened(initial, sure, task.event) & finite
+    claimed = _surely_happened(initial, sure, task.event) & finite
     # a run that left the reals has infinite risk from then on only because floats overflow: it decides nothing
     above, below = finite & (lowest > float_up(task.reachable)), highest <= float_down(task.reachable)
     return RunCounts(
         trials=task.count,
         event=int(at_start.sum()),
+        event_undecided=int(unsure.sum()),
+        kept=int((at_start & kept).sum()),
         claimed=int(claimed.sum()),
         persistent=int((claimed & _unmoved(initial, final, sure, task.event)).sum()),
         non_finite=int((~finite).sum()),
@@ -233,26 +238,75 @@ def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int
     )
 
 
-def _happened(parameters: Parameters, dead: DeadNeurons, event: Event) -> Bools:
-    if event.kind is EventKind.DEAD_FIRST_LAYER_NEURONS:
-        enough: Bools = dead.first.sum(axis=1) >= event.count
-        return enough
-    return _dead_layer(parameters, dead, event) > 0
+class _Look:
+    """Structural events of a block of networks; what several events need is computed once."""
+
+    def __init__(self, parameters: Parameters, data: FloatData) -> None:
+        self.parameters, self.data = parameters, data
+
+    @cached_property
+    def dead(self) -> DeadNeurons:
+        return find_dead(self.parameters, self.data)
+
+    def happened(self, event: Event) -> tuple[Bools, Bools]:
+        """In which networks an event happened, and in which that stayed undecided."""
+        first = self._first(event)
+        yes = np.zeros(len(first), dtype=bool)
+        unsure = np.zeros(len(first), dtype=bool)
+        if event.neurons is not None:
+            yes |= first.sum(axis=1) >= event.neurons
+        if event.layer is not None:
+            layer, unsure = self._layer(event.layer, first)
+            yes |= layer > 0
+        return yes, unsure & ~yes
+
+    def _first(self, event: Event) -> Bools:
+        """The dead first-layer neurons that count."""
+        return self.dead.first & (self.parameters[0].bias <= 0) if event.nonpositive_bias else self.dead.first
+
+    def _layer(self, death: LayerDeath, first: Bools) -> tuple[npt.NDArray[np.int64], Bools]:
+        """Number of the first hidden layer that is dead in this sense, 0 if none; and where that is undecided."""
+        nowhere = np.zeros(len(first), dtype=bool)
+        match death:
+            case LayerDeath.DEAD:
+                return self.dead.layer, nowhere
+            case LayerDeath.STRUCTURAL:
+                return structurally_dead_layer(self.parameters, first), nowhere
+            case LayerDeath.ROBUST:
+                return robustly_dead_layer(self.parameters, self.data), nowhere
+            case LayerDeath.JOINT | LayerDeath.WEIGHTS:
+                return curve_dead_layer(self.parameters, self.data, death)
 
 
-def _dead_layer(parameters: Parameters, dead: DeadNeurons, event: Event) -> npt.NDArray[np.int64]:
-    if event.kind is EventKind.STRUCTURALLY_DEAD_LAYER:
+def _promised_later(event: Event) -> Event:
+    """What an event at initialization promises of the trained network: so many dead neurons, or a dead layer."""
+    return replace(event, layer=None if event.layer is None else LayerDeath.DEAD)
+
+
+def _surely_happened(parameters: Parameters, sure: DeadNeurons, event: Event) -> Bools:
+    """Where so much is dead by a margin above float rounding that (F) promises frozen bits."""
+    yes = np.zeros(len(sure.layer), dtype=bool)
+    if event.neurons is not None:
+        yes |= sure.first.sum(axis=1) >= event.neurons
+    if event.layer is not None:
+        yes |= _frozen_layer(parameters, sure, event) > 0
+    return yes
+
+
+def _frozen_layer(parameters: Parameters, dead: DeadNeurons, event: Event) -> npt.NDArray[np.int64]:
+    """The first layer that is dead; all of its parameters and those below it are frozen under (FB)."""
+    if event.layer is LayerDeath.STRUCTURAL:
         return structurally_dead_layer(parameters, dead.first)
     return dead.layer
 
 
 def _unmoved(initial: Parameters, final: Parameters, dead: DeadNeurons, event: Event) -> Bools:
-    """Whether what Lemmas 1, 2 freeze has the same bits: dead first-layer neurons, or layers up to the first dead."""
-    still = np.ones(len(dead.layer), dtype=bool)
-    if event.kind is EventKind.DEAD_FIRST_LAYER_NEURONS:
-        rows = _same_bits(initial[0].weight, final[0].weight).all(axis=2) & _same_bits(initial[0].bias, final[0].bias)
-        return still & (rows | ~dead.first).all(axis=1)
-    last = _dead_layer(initial, dead, event)
+    """Whether what Lemmas 1, 2 freeze has the same bits: dead first-layer neurons, and layers up to the first dead."""
+    rows = _same_bits(initial[0].weight, final[0].weight).all(axis=2) & _same_bits(initial[0].bias, final[0].bias)
+    still: Bools = (rows | ~dead.first).all(axis=1)
+    if event.layer is None:
+        return still
+    last = _frozen_layer(initial, dead, event)
     for number, (before, after) in enumerate(zip(initial[:-1], final[:-1], strict=True), start=1):
         same = _same_bits(before.weight, after.weight).all(axis=(1, 2))
         still &= (same & _same_bits(before.bias, after.bias).all(axis=1)) | (number > last)
