@@ -36,6 +36,7 @@ from verify.sampling import sampled_dead_probability
 __all__ = ["Answer", "answer_bound", "bound_json", "bound_text"]
 
 NEARLY_SURE = Fraction(99, 100)
+ROUNDING = Fraction(1, 2**20)
 NEURONS, ALPHA = 20_000, Fraction(1, 1_000_000)
 
 
@@ -99,13 +100,20 @@ def _sampled(problem: Problem, p_dead: DeadProbability | None) -> DeadProbabilit
 
 
 def _best(evaluations: Iterable[Evaluation]) -> Evaluation | None:
-    """The largest positive lower bound of non-convergence, None if there is none; of equal ones the plainest event."""
+    """The largest positive lower bound of non-convergence, None if there is none.
+
+    Of bounds that differ by rounding alone the one with the plainest event: T3, not T12, for one hidden layer.
+    """
     positive = [
         (e.bound.lo, e.event.layer is None or e.event.neurons is None, e)
         for e in evaluations
         if e.bound is not None and e.bound.lo > 0 and e.forced is not None
     ]
-    return max(positive, key=lambda entry: entry[:2])[2] if positive else None
+    if not positive:
+        return None
+    largest = max(bound for bound, _, _ in positive)
+    nearly = [(plain, bound, e) for bound, plain, e in positive if (1 - bound) <= (1 - largest) * (1 + ROUNDING)]
+    return max(nearly, key=lambda entry: entry[:2])[2]
 
 
 def _optimizer_class(name: str | None) -> OptimizerClass:

@@ -9,9 +9,9 @@ import pytest
 
 from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput
+from theorems.rules import C4_RULES
 from verify.cases import PRESETS, AuditConfig, load_config, load_preset, parse_fraction
 from verify.inference import Interval
-from verify.optimizers import NAMED
 
 TINY = """\
 title = "tiny"
@@ -66,7 +66,7 @@ def test_everything_left_out_has_its_default(tmp_path: Path) -> None:
         'initializations = ["pytorch"]\narchitectures = ["1,3,1"]\n',
     )
     (sweep,) = config.sweep
-    assert sweep.optimizers == tuple(NAMED)
+    assert sweep.optimizers == tuple(C4_RULES)
     assert sweep.theorems == tuple(THEOREMS)
     assert (config.seed, config.simulation.batch, config.inference.kind) == (0, "all", Interval.CLOPPER_PEARSON)
 
@@ -133,7 +133,7 @@ def test_windows_line_ends_and_byte_order_marks_are_read(tmp_path: Path) -> None
         ("seed = 5", "seed = -1", "$.seed: expected int >= 0"),
         ("seed = 5", "seed = 9223372036854775808", "$.seed: expected int <= 9223372036854775807"),
         ("replicas = 2", "replicas = [2]", "$.simulation.replicas: expected int, got array"),
-        ("replicas = 2", "replicas = 0", "$.simulation.replicas: expected int >= 1"),
+        ("replicas = 2", "replicas = -1", "$.simulation.replicas: expected int >= 0"),
         ("steps = 2", "steps = nan", "$.simulation.steps: expected int, got float"),
         ("steps = 2", "batch = true", "$.simulation.batch: expected int | str, got bool"),
         ("steps = 2", "reach = []", "$.simulation.reach: expected int | float | str, got array"),

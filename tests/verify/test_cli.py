@@ -114,7 +114,7 @@ def config(folder: Path, old: str = "", new: str = "") -> str:
         (("audit", "."), "'.' cannot be read: Is a directory"),
         (("audit", ""), "'' cannot be read"),
         (("audit", "a\0b"), "cannot be read"),
-        (("audit", "--preset", "quik"), "preset 'quik': expected one of quick (did you mean 'quick'?)"),
+        (("audit", "--preset", "quik"), "preset 'quik': expected one of quick, sharpness (did you mean 'quick'?)"),
         (("audit", "--preset", ""), "preset '': expected one of quick"),
         (("audit", "a.toml", "--preset", "quick"), "'a.toml') and a preset ('quick')"),
         (("audit", "--workers", "0"), "0 is not in the range 1<=x<=256"),

@@ -16,10 +16,12 @@ from theorems.hypotheses import Evidence
 from theorems.setting import DataSet
 from verify.data import DataSpec, load_data
 from verify.risk import LARGEST_KAPPA, isolation_number
-from verify.risk.isolation import extreme_inputs
+from verify.risk.isolation import _Cloud, extreme_inputs
+from verify.separation import Separation
 
 Point = tuple[int, ...]
 HUGE = 10**9
+ZERO, ONE = Fraction(0), Fraction(1)
 
 
 def data_of(points: Sequence[Sequence[int | Fraction]]) -> DataSet:
@@ -135,6 +137,47 @@ def test_float_data_are_decided_like_the_integers_near_them(seed: int) -> None:
     exact = [[Fraction(v) for v in row] for row in points.tolist()]
     coarse = [tuple(int(v) for v in row) for row in np.rint(points * 10**6)]
     assert isolation_number(data_of(exact)).value == kappa(coarse)
+
+
+# --- the exact checks refuse wrong proposals -------------------------------------------------------------------------
+
+
+def proposed(points: Sequence[Point], j: int, direction: Sequence[float]) -> bool:
+    """Whether a proposed direction is accepted for point j."""
+    return bool(_Cloud.of(np.array(points))._are_extreme(np.array([j]), np.array([direction], dtype=float))[0])
+
+
+def test_a_proposed_direction_is_checked_exactly() -> None:
+    square = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]
+    assert proposed(square, 3, (1.0, 1.0))
+    assert proposed(square, 0, (-1.0, -0.5))
+    assert not proposed(square, 3, (-1.0, -1.0))
+    assert not proposed(square, 3, (1.0, 0.0))  # (4, 0) is as far out
+    assert not proposed(square, 4, (1.0, 1.0))
+    assert not proposed(square, 3, (0.0, 0.0))
+    assert not proposed(square, 3, (np.nan, 1.0))
+
+
+@pytest.mark.parametrize(("ahead", "accepted"), [(1, False), (2**40, True)])
+def test_rounded_inputs_must_be_ahead_by_more_than_the_rounding(ahead: int, accepted: bool) -> None:
+    """Coordinates of 60 bits are rounded to 30: a lead of 1 is then nothing, a lead of 2^40 is seen."""
+    size = 2**60
+    points = [(0, 0), (size, 0), (0, size), (size - ahead, size - ahead), (size // 2, size - 2 * ahead)]
+    assert proposed([*points, (size, size - 4 * ahead)], 3, (0.0, 1.0)) is False
+    top = [(0, 0), (size, 0), (7, size), (size // 2, size - ahead)]
+    assert proposed(top, 2, (0.0, 1.0)) is accepted
+
+
+def test_a_half_space_must_leave_out_every_other_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The separation of a part of the inputs is checked on all: an input on the boundary counts as not separated."""
+    points = [(i, i * i) for i in range(-8, 9)]
+    cloud = _Cloud.of(np.array(sorted(points)) + np.array([8, 0]))
+    answers = iter([Separation((ZERO, ONE), None), Separation(None, None)])
+    monkeypatch.setattr("verify.risk.isolation.separate", lambda rows: next(answers))
+    # the direction (0, 1) puts the end point (-8, 64) level with (8, 64), and all others below
+    assert cloud.isolate(0, frozenset(), 10) == ((), 2)
+    monkeypatch.setattr("verify.risk.isolation.separate", lambda rows: Separation((-ONE, ZERO), None))
+    assert cloud.isolate(8, frozenset(), 3) == ((), 3)
 
 
 def test_three_is_returned_unseen_where_the_search_would_be_long(monkeypatch: pytest.MonkeyPatch) -> None:

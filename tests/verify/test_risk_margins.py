@@ -276,7 +276,7 @@ def test_the_gain_fits_between_floor_and_witness(rows: Rows, later: tuple[int, .
     assert 0 <= gain <= reached - risk_floor(kept + dead, later, data).value
 
 
-ZIGZAG = scalar(range(10), [(-1) ** i for i in range(10)])
+ZIGZAG = scalar(range(24), [(-1) ** i for i in range(24)])
 
 
 def test_which_lemma_gives_the_gain() -> None:
@@ -286,11 +286,14 @@ def test_which_lemma_gives_the_gain() -> None:
     share = spanning_margin(ZIGZAG)
     assert share is not None
     assert dead_neuron_gain(shallow, 3, ZIGZAG) == share * excess > 0
-    assert 1.9 * share * excess <= dead_neuron_gain(Architecture((1, 5, 1)), 3, ZIGZAG) <= 2 * share * excess
+    for dead in (2, 5):
+        exact = (1 - (1 - share) ** dead) * excess
+        assert exact * (1 - dead * share) <= dead_neuron_gain(Architecture((1, 3 + dead, 1)), 3, ZIGZAG) <= exact
     one_left = dead_neuron_gain(deep, 1, ZIGZAG)
     excess = risk_floor(1, (1,), ZIGZAG).value - ZIGZAG.noise_floor
     least = deep_margin(excess, ridge_gain(ZIGZAG), ZIGZAG)
     assert 0 < least <= one_left
+    assert risk_floor(2, (1,), ZIGZAG).value > ZIGZAG.noise_floor
     assert dead_neuron_gain(deep, 2, ZIGZAG) == 0  # two dead neurons are fewer than kappa = 3
     vectors = data_of([((Fraction(i),), (Fraction((-1) ** i), ONE * i)) for i in range(10)])
     assert dead_neuron_gain(Architecture((1, 4, 1, 2)), 1, vectors) == 0

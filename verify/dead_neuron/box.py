@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from math import comb, factorial
 
 from theorems.hypotheses import Evidence
 from theorems.laws import Law, Uniform, Zero
+from verify.dead_neuron.directions import as_floats
 from verify.dead_neuron.partition import deviation, distribution, reach, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.enclosure import Enclosure
@@ -56,8 +58,9 @@ def box_lattice(first: FirstLayer, *, points: int = POINTS) -> DeadProbability |
 
     Source:   math §6.5, lattice rounding: every term of `b + sum_i max(w_i a_i, w_i b_i)` is rounded up.
     Rigour:   a lower bound: exact convolution of masses rounded down; it converges from below as `points` grows.
+    Returns None for weights that are 0, for inputs from 2^300 on, and where nothing positive is found.
     """
-    if isinstance(first.weight, Zero):
+    if isinstance(first.weight, Zero) or as_floats(first.ranges) is None:
         return None
     lattice = Lattice.around([first.ranges], first.weight, first.bias, points)
     lower = lattice.expectation([lattice.distribution(first.ranges)])
@@ -99,7 +102,7 @@ class Lattice:
         law[-self.first] = 1 << _BITS
         terms: dict[tuple[Fraction, Fraction], tuple[int, list[int]]] = {}
         for side in box:
-            if side == (0, 0):
+            if not any(side):
                 continue
             if side not in terms:
                 terms[side] = self._term(*side)
@@ -113,14 +116,14 @@ class Lattice:
         return cumulative
 
     def _term(self, low: Fraction, high: Fraction) -> tuple[int, list[int]]:
-        """First index and masses of one term rounded up, kept to the lattice: `P((k-1) mesh < max(w a, w b) <= k mesh)`."""
+        """First index `k` and masses `P((k-1) mesh < max(w a, w b) <= k mesh)` of a term rounded up, in the lattice."""
         bound = reach(self.weight)
         lowest = min(-low * bound if low > 0 else Fraction(0), high * bound if high < 0 else Fraction(0))
         highest = bound * max(abs(low), abs(high))
         start = max(math.floor(lowest / self.mesh), self.first)
         stop = min(math.ceil(highest / self.mesh), self.last - self.first)
         chances = [self._chance(k * self.mesh, low, high) for k in range(start, stop + 1)]
-        below = [chances[0].lo, *(after.lo - before.hi for before, after in zip(chances, chances[1:], strict=False))]
+        below = [chances[0].lo, *(after.lo - before.hi for before, after in itertools.pairwise(chances))]
         return start, [max(math.floor(mass * 2**_BITS), 0) for mass in below]
 
     def _chance(self, x: Fraction, low: Fraction, high: Fraction) -> Enclosure:

@@ -1,8 +1,9 @@
 """Lower bounds of `p_1` in few dimensions, for any laws: the weights in cells, convexity between their corners.
 
-`M(w) = max_j w.xi_j` is convex, and the neuron is dead with probability `G(M(w))` given its weights, `G(x) = P(b <= -x)`.
-On a cell of the weights `M` lies below the interpolation of its values at the corners; where `G` is convex, Jensen's
-inequality takes the mean inside, where it is concave, `G` lies above the interpolation of its own values.
+Given its weights the neuron is dead with probability `G(M(w))`, where `M(w) = max_j w.xi_j` is convex and
+`G(x) = P(b <= -x)`. On a cell of the weights `M` lies below the interpolation of its values at the corners. Where `G`
+is convex, Jensen's inequality takes the mean inside; where it is concave, `G` lies above the interpolation of its own
+values.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from theorems.hypotheses import Evidence
 from theorems.laws import Law, Uniform, Zero
+from verify.dead_neuron.directions import as_floats
 from verify.dead_neuron.partition import Interval, cut, distribution, even_edges, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.dead_neuron.tables import ONE
@@ -31,10 +33,10 @@ Whole = NDArray[Any]
 
 MOST_CORNERS = 12_000_000
 MOST_WORK = 2_200_000_000
-"""Inputs times corners that a bound may cost; about three seconds."""
+"""Corners (a third of them unless all laws are uniform), and inputs times corners, that a bound may cost: 3 seconds."""
 
-_FINEST = (1000, 400, 80, 28)
-"""Most intervals per weight in one, two, three and more dimensions: finer ones gain next to nothing."""
+_FINEST = (1000, 400, 80, 28, 17, 12, 8, 6)
+"""Most intervals per weight in one, two, three, … and more dimensions: finer ones gain next to nothing."""
 
 _END = Fraction(17, 4)
 _BITS = 28
@@ -48,13 +50,17 @@ def weight_cells(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6; `theorems/proofs/dead_neuron.md`, cells of the weights.
     Rigour:   a lower bound; it converges to `p_1` as the cells shrink.
-    Returns None where less than two intervals per weight are affordable, and where nothing positive is found.
+    Returns None where less than two intervals per weight are affordable, for inputs from 2^300 on, and where nothing
+    positive is found.
     """
     used = [i for i, (low, high) in enumerate(first.ranges) if low != 0 or high != 0]
     if isinstance(first.weight, Zero) or not used:
         return None
     inputs = [tuple(x[i] for i in used) for x in first.inputs]
-    counts = _counts(np.array([[float(value) for value in x] for x in inputs]))
+    plain = isinstance(first.weight, Uniform) and isinstance(first.bias, Uniform)
+    room = min(MOST_CORNERS if plain else MOST_CORNERS // 3, MOST_WORK // len(inputs))
+    numbers = as_floats(inputs)
+    counts = None if numbers is None else _counts(numbers, room)
     if counts is None:
         return None
     grids = [cut(first.weight, even_edges(first.weight, count, most=_END)) for count in counts]
@@ -67,10 +73,9 @@ def weight_cells(first: FirstLayer) -> DeadProbability | None:
     return DeadProbability("weight_cells", Enclosure(lower, Fraction(1)), False, Evidence.CERTIFIED, why)
 
 
-def _counts(inputs: NDArray[np.float64]) -> list[int] | None:
+def _counts(inputs: NDArray[np.float64], room: int) -> list[int] | None:
     """Numbers of intervals: the more, the larger the inputs are in a coordinate; None if two each are too many."""
     sizes = np.sqrt((inputs**2).mean(axis=0))
-    room = min(MOST_CORNERS, MOST_WORK // len(inputs))
     counts = [2] * len(sizes)
     finest = _FINEST[min(len(sizes), len(_FINEST)) - 1]
     if 3 ** len(sizes) > room:
@@ -119,7 +124,7 @@ def _sums(tables: Sequence[Small], count: int) -> Small:
     return found
 
 
-# --- the probability of a bias that suffices ---------------------------------------------------------------------------
+# --- the probability of a bias that suffices -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ class _Chance:
         points = [(first + k * step) * unit for k in range(2 * _TABLE + 4)]
         # G(x) = P(b/scale <= -x/scale): the larger |x|/scale is the unfavourable one for x > 0, the smaller for x < 0.
         values = [distribution(bias, _short(-x / (ratio.lo if x > 0 else ratio.hi))).lo for x in points]
-        convex_from = -math.floor(ratio.lo / unit) if isinstance(bias, Uniform) else 0
+        convex_from = max(-math.floor(ratio.lo / unit), -(2**29)) if isinstance(bias, Uniform) else 0
         return cls(np.array([math.floor(v * ONE) for v in values], dtype=np.int64), first, step, convex_from)
 
     def at(self, heights: Ints) -> Ints:
@@ -192,14 +197,14 @@ def _means(values: Whole, axis: int, grid: Sequence[Interval], *, up: bool) -> W
         for cell in grid
     ]
     if all(share == (Fraction(1, 2), Fraction(1, 2)) for share in shares):
-        return low + (rise + int(up) >> 1)
+        return np.asarray(low + (rise + int(up) >> 1))
     shape = [1] * values.ndim
     shape[axis] = len(grid)
     least = np.array([math.floor(share[0] * 2**_SHARE) for share in shares], dtype=np.int64).reshape(shape)
     most = np.array([math.ceil(share[1] * 2**_SHARE) for share in shares], dtype=np.int64).reshape(shape)
     if up:
-        return low - (-np.maximum(rise * least, rise * most) >> _SHARE)
-    return low + (np.minimum(rise * least, rise * most) >> _SHARE)
+        return np.asarray(low - (-np.maximum(rise * least, rise * most) >> _SHARE))
+    return np.asarray(low + (np.minimum(rise * least, rise * most) >> _SHARE))
 
 
 def _ends(values: Whole, axis: int) -> tuple[Whole, Whole]:

@@ -14,13 +14,13 @@ from theorems.errors import InvalidInput
 from theorems.hypotheses import Evidence
 from theorems.laws import Law, Zero
 from verify.dead_neuron.box import POINTS, Box, Lattice
+from verify.dead_neuron.directions import Array, as_floats
 from verify.dead_neuron.partition import deviation, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.enclosure import Enclosure
 
 __all__ = ["box_clusters", "clusters_bound", "smallest_box"]
 
-Floats = NDArray[np.float64]
 Clusters = tuple[tuple[int, ...], ...]
 
 MOST_CLUSTERS = 8
@@ -31,11 +31,14 @@ def box_clusters(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6.6: `p_1 >= E_b prod_g P(dead on box g | b)`.
     Rigour:   a lower bound; the search for clusters only decides how sharp it is. The single box is among them.
-    Returns None if the inputs lie in no common orthant.
+    Returns None if the inputs lie in no common orthant, or are 2^300 or more.
     """
     if isinstance(first.weight, Zero) or not _same_orthant([first.ranges]):
         return None
-    found = _search(np.array([[float(v) for v in x] for x in first.inputs]), first.weight, first.bias)
+    numbers = as_floats(first.inputs)
+    if numbers is None:
+        return None
+    found = _search(numbers, first.weight, first.bias)
     best, best_count = Fraction(0), 0
     for clusters in {found, (tuple(range(len(first.inputs))),)}:
         boxes = [smallest_box([first.inputs[j] for j in cluster]) for cluster in clusters]
@@ -73,15 +76,15 @@ def _same_orthant(boxes: Sequence[Box]) -> bool:
     )
 
 
-# --- the search: floats ------------------------------------------------------------------------------------------------
+# --- the search: floats ----------------------------------------------------------------------------------------------
 
 
-def _search(inputs: Floats, weight: Law, bias: Law) -> Clusters:
+def _search(inputs: Array, weight: Law, bias: Law) -> Clusters:
     """Split clusters in two while a normal approximation of the bound grows."""
     biases, chances = _bias_nodes(bias, float(scale_ratio(bias, weight).hi))
     spread = deviation(weight)
 
-    def factor(cluster: NDArray[np.intp]) -> Floats:
+    def factor(cluster: NDArray[np.intp]) -> Array:
         """Approximate `P(dead on the cluster's box | b)` at the nodes of the bias."""
         low, high = inputs[cluster].min(axis=0), inputs[cluster].max(axis=0)
         # For symmetric w: max(w low, w high) has mean (high - low) E|w|/2 and second moment (low^2 + high^2) Var(w)/2.
@@ -109,7 +112,7 @@ def _search(inputs: Floats, weight: Law, bias: Law) -> Clusters:
     return tuple(tuple(int(j) for j in cluster) for cluster in clusters)
 
 
-def _bias_nodes(bias: Law, ratio: float) -> tuple[Floats, Floats]:
+def _bias_nodes(bias: Law, ratio: float) -> tuple[Array, Array]:
     if isinstance(bias, Zero):
         return np.zeros(1), np.ones(1)
     nodes = np.linspace(-1.7, 1.7, 35)
@@ -117,7 +120,7 @@ def _bias_nodes(bias: Law, ratio: float) -> tuple[Floats, Floats]:
     return nodes * ratio * deviation(bias), chances / chances.sum()
 
 
-def _halves(inputs: Floats, cluster: NDArray[np.intp]) -> list[list[NDArray[np.intp]]]:
+def _halves(inputs: Array, cluster: NDArray[np.intp]) -> list[list[NDArray[np.intp]]]:
     """Ways to split a cluster in two: at the middle of its widest coordinates."""
     if len(cluster) < 2:
         return []

@@ -5,12 +5,14 @@ Nothing here enters a bound: whatever is found is evaluated in exact integers af
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_forms", "importance", "promise"]
+__all__ = ["Array", "as_floats", "find_forms", "importance", "promise"]
 
 Array = NDArray[np.float64]
 
@@ -35,6 +37,13 @@ class _Sample:
     def dead(self) -> NDArray[np.bool_]:
         """Where the union bound leaves something."""
         return np.asarray(self.tails.sum(axis=1) < 1)
+
+
+def as_floats(rows: Sequence[Sequence[Fraction]]) -> Array | None:
+    """The numbers as floats, or None if some are too large (2^300) to work with."""
+    if any(abs(value.numerator) >> 300 >= value.denominator for row in rows for value in row):
+        return None
+    return np.array([[value.numerator / value.denominator for value in row] for row in rows])
 
 
 def find_forms(points: Array, count: int, *, fixed: Array | None = None, seed: int = 0) -> Array:
@@ -104,7 +113,7 @@ def _ascend(points: Array, fixed: Array, start: Array, seed: int) -> Array:
 
 
 def _gradient(points: Array, fixed: Array, rows: Array, source: np.random.Generator) -> Array:
-    """Derivative of the promise by `rows`: `d s_j = (s_j a_j/e_j^2 - T/e_j).(dV u_j)` for margins `s_j = -a_j.T/e_j`."""
+    """Derivative of the promise: margins `s_j = -a_j.T/e_j` have `d s_j = (s_j a_j/e_j^2 - T/e_j).(dV u_j)`."""
     pinned = np.vstack([fixed, rows])
     sample = _sampled(points, pinned, _BATCH, source)
     dead = sample.dead

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def cut(law: Law, edges: Sequence[Fraction]) -> tuple[Interval, ...]:
 
     Rigour:   masses and means are enclosures; what lies outside the first and the last point is in no interval.
     """
-    return tuple(_interval(law, low, high) for low, high in zip(edges, edges[1:], strict=False))
+    return tuple(_interval(law, low, high) for low, high in itertools.pairwise(edges))
 
 
 @lru_cache(maxsize=8192)

@@ -8,6 +8,7 @@ floats; the rotation, the coefficients, the cells and the sum are then exact or 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 
 from theorems.hypotheses import Evidence
 from theorems.laws import Normal, Zero
-from verify.dead_neuron.directions import find_forms, importance, promise
+from verify.dead_neuron.directions import Array, as_floats, find_forms, importance, promise
 from verify.dead_neuron.integers import exact_product
 from verify.dead_neuron.partition import Interval, cut, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
-from verify.dead_neuron.tables import ONE, ROW_END, ROW_START, STEPS, level_above, level_variance, row
+from verify.dead_neuron.tables import ONE, ROW_END, ROW_START, level_above, level_variance, row
 from verify.enclosure import Enclosure
 
 __all__ = ["pinned_normal"]
@@ -31,8 +32,9 @@ __all__ = ["pinned_normal"]
 Ints = NDArray[np.int64]
 
 MOST_INPUTS = 20_000
-BUDGET = 300_000_000
-"""Look-ups, inputs times cells, that a bound may cost; about two seconds."""
+MOST_CELLS = 1_500_000
+MOST_WORK = 300_000_000
+"""Cells, and inputs times cells, that a bound may cost; about three seconds."""
 
 _CHUNK = 2048
 _END = 4
@@ -47,20 +49,22 @@ def pinned_normal(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6; `theorems/proofs/dead_neuron.md`, pinned linear forms.
     Rigour:   a lower bound; the search only decides how sharp it is.
-    Returns None for other laws, for more than 20,000 inputs, and where nothing positive is found.
+    Returns None for other laws, for more than 20,000 inputs, for inputs from 2^300 on, and where nothing positive is
+    found.
     """
     weight, bias = first.weight, first.bias
     if not (isinstance(weight, Normal) and isinstance(bias, Normal | Zero)):
         return None
-    vectors = _vectors(first)
+    # With zero biases the length of an input does not matter.
+    vectors = first.inputs if isinstance(bias, Normal) else first.rays
     if not 0 < len(vectors) <= MOST_INPUTS:
         return None
-    points = _unit(vectors, float(scale_ratio(weight, bias).lo) if isinstance(bias, Normal) else 1.0, bias)
-    plan = _plan(points)
-    if plan is None:
+    ratio = scale_ratio(weight, bias) if isinstance(bias, Normal) else None
+    points = _unit_vectors(vectors, ratio)
+    plan = None if points is None else _plan(points)
+    if points is None or plan is None:
         return None
     frame = _frame(plan.rows)
-    ratio = scale_ratio(weight, bias) if isinstance(bias, Normal) else None
     order = np.argsort(-importance(points, plan.rows), kind="stable")
     radii = [_short_above(max(cell.radius for cell in grid)) for grid in plan.grids]
     margins = [_margin(_load(vectors[j], frame, ratio), radii) for j in order]
@@ -72,31 +76,25 @@ def pinned_normal(first: FirstLayer) -> DeadProbability | None:
     return DeadProbability("pinned_normal", Enclosure(lower, Fraction(1)), False, Evidence.CERTIFIED, why)
 
 
-def _vectors(first: FirstLayer) -> list[tuple[Fraction, ...]]:
-    """The inputs; with zero biases one representative of each ray, since the length of an input does not matter."""
-    if isinstance(first.bias, Normal):
-        return list(first.inputs)
-    sizes = [(x, max(abs(value) for value in x)) for x in first.inputs]
-    return list(dict.fromkeys(tuple(value / size for value in x) for x, size in sizes if size > 0))
-
-
-def _unit(vectors: Sequence[Sequence[Fraction]], ratio: float, bias: Normal | Zero) -> NDArray[np.float64]:
-    points = np.array([[float(value) for value in x] for x in vectors])
-    if isinstance(bias, Normal):
-        points = np.hstack([ratio * points, np.ones((len(points), 1))])
+def _unit_vectors(vectors: Sequence[Sequence[Fraction]], ratio: Enclosure | None) -> Array | None:
+    points = as_floats(vectors)
+    if points is None:
+        return None
+    if ratio is not None:
+        points = np.hstack([float(ratio.lo) * points, np.ones((len(points), 1))])
     return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
-# --- the search: floats --------------------------------------------------------------------------------------------
+# --- the search: floats ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Plan:
-    rows: NDArray[np.float64]
+    rows: Array
     grids: tuple[tuple[Interval, ...], ...]
 
 
-def _plan(points: NDArray[np.float64]) -> _Plan | None:
+def _plan(points: Array) -> _Plan | None:
     """Forms and cells that promise most within the budget, or None if nothing does."""
     best, best_value = None, 0.0
     most = max(int(np.linalg.matrix_rank(points, tol=1e-6)) - 1, 1)
@@ -106,7 +104,7 @@ def _plan(points: NDArray[np.float64]) -> _Plan | None:
         for noise in (0.01, 0.02, 0.04, 0.08):
             radii = _radii(points, rows, weights, noise)
             grids = tuple(_grid(radius, -_END if i else -1) for i, radius in enumerate(radii))
-            if math.prod(len(grid) for grid in grids) * len(points) > BUDGET:
+            if math.prod(len(grid) for grid in grids) > min(MOST_CELLS, MOST_WORK // len(points)):
                 continue
             value = promise(points, rows, noise=(points @ rows.T) ** 2 @ np.square(radii) * float(_NOISE))
             if value > best_value:
@@ -114,9 +112,7 @@ def _plan(points: NDArray[np.float64]) -> _Plan | None:
     return best
 
 
-def _radii(
-    points: NDArray[np.float64], rows: NDArray[np.float64], weights: NDArray[np.float64], noise: float
-) -> list[float]:
+def _radii(points: Array, rows: Array, weights: Array, noise: float) -> list[float]:
     """Radii of the cells: along each form they blur the inputs that matter by about `noise` of their rest variance."""
     loads = points @ rows.T
     rest = np.maximum(1 - (loads**2).sum(axis=1), 1e-4)
@@ -141,7 +137,7 @@ def _grid(radius: float, start: int) -> tuple[Interval, ...]:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Reflections in whole-number vectors; their product takes the pinned forms to the first coordinates, up to sign."""
+    """Reflections in whole-number vectors: together they take the pinned forms to the first coordinates, up to sign."""
 
     vectors: tuple[tuple[int, ...], ...]
     signs: tuple[int, ...]
@@ -157,7 +153,7 @@ class _Frame:
         return [sign * value for sign, value in zip(self.signs, rotated, strict=False)], denominator
 
 
-def _frame(rows: NDArray[np.float64]) -> _Frame:
+def _frame(rows: Array) -> _Frame:
     """Householder reflections of the rows, rounded: whatever the rounding, they are exactly orthogonal."""
     rest = rows.copy()
     vectors, signs = [], []
@@ -219,10 +215,7 @@ def _bits(square: Fraction) -> int:
 
 def _scaled(numerator: int, denominator: int, bits: int) -> tuple[int, int]:
     """Ends of `numerator/denominator` in units `2^-bits`."""
-    if bits >= 0:
-        low = (numerator << bits) // denominator
-    else:
-        low = numerator // (denominator << -bits)
+    low = (numerator << max(bits, 0)) // (denominator << max(-bits, 0))
     return low, low + 1
 
 
@@ -298,7 +291,7 @@ def _chunks(shape: Sequence[int]) -> Iterator[tuple[NDArray[np.intp], ...]]:
 def _groups(count: int) -> list[slice]:
     """The inputs that matter most come first: most cells are given up after them."""
     ends = [0, *(end for end in (24, 120) if end < count), count]
-    return [slice(low, high) for low, high in zip(ends, ends[1:], strict=False)]
+    return [slice(low, high) for low, high in itertools.pairwise(ends)]
 
 
 def _products(masses: Sequence[Ints]) -> Ints:

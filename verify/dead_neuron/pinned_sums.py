@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from theorems.hypotheses import Evidence
 from theorems.laws import Law, Normal, Uniform, Zero
-from verify.dead_neuron.directions import find_forms, importance, promise
+from verify.dead_neuron.directions import Array, as_floats, find_forms, importance, promise
 from verify.dead_neuron.partition import cut, deviation, even_edges, peak_density, reach, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.dead_neuron.tables import ONE, STEPS, loss
@@ -27,7 +27,6 @@ from verify.enclosure import Enclosure
 __all__ = ["pinned_sums"]
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 MOST_WORK = 300_000
 """Inputs times steps (two values each) that a bound may cost; about twenty seconds."""
@@ -41,6 +40,7 @@ _SPLIT, _SHARE, _PLACES = 10, 20, 24
 _WINDOW = (-1.3, 4.0)
 _RAMP, _BELOW = 0.3, 3.4
 _DEEPEST = 5
+_END = Fraction(17, 4)
 _BIAS_CELLS = 6
 
 
@@ -59,7 +59,7 @@ class _Effort:
     @classmethod
     def for_size(cls, numbers: int) -> _Effort:
         """Finer for data sets of up to 20,000 numbers."""
-        return cls(0.07, 0.05, 0.4) if numbers <= 20_000 else cls(0.1, 0.15, 0.7)
+        return cls(0.07, 0.05, 0.4) if numbers <= 20_000 else cls(0.1, 0.2, 0.7)
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,16 @@ class _Step:
 class _Plan:
     """What is pinned: the steps that make up `T` and its window; what stays free of each weight: a radius.
 
-    Symbols: radii in units `2^-24`. The rest is advice: for every input the slope of its output in `T` and its spread around that; the order of inputs.
+    Symbols: radii in units `2^-24`. The rest is advice: for every input the slope of its output in `T` and its spread
+    around that; the order in which inputs are taken.
     """
 
     steps: tuple[_Step, ...]
     effort: _Effort
     window: tuple[int, int]
     radii: tuple[int, ...]
-    slopes: Floats
-    spreads: Floats
+    slopes: NDArray[np.float64]
+    spreads: NDArray[np.float64]
     order: tuple[int, ...]
 
 
@@ -108,16 +109,18 @@ def pinned_sums(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6; `theorems/proofs/dead_neuron.md`, pinned sums.
     Rigour:   a lower bound; the search only decides how sharp it is.
-    Returns None for normal weights with normal or zero biases (`pinned_normal` is sharper), where the work would exceed
-    the budget, and where nothing positive is found.
+    Returns None for normal weights with normal or zero biases (`pinned_normal` is sharper), for inputs from 2^300 on,
+    where the work would exceed the budget, and where nothing positive is found.
     """
     weight, bias = first.weight, first.bias
-    inputs = [x for x in first.inputs if any(x) or not isinstance(bias, Zero)]
+    # With zero biases the length of an input does not matter.
+    inputs = first.rays if isinstance(bias, Zero) else first.inputs
     rotatable = isinstance(weight, Normal) and isinstance(bias, Normal | Zero)
     if isinstance(weight, Zero) or rotatable or not inputs:
         return None
     ratio = scale_ratio(bias, weight)
-    plan = _plan(np.array([[float(v) for v in x] for x in inputs]), weight, bias, float(ratio.hi))
+    numbers = as_floats(inputs)
+    plan = None if numbers is None else _plan(numbers, weight, bias, float(ratio.hi))
     if plan is None or len(inputs) * sum(len(step.values) for step in plan.steps) > 2 * MOST_WORK:
         return None
     lower = _lower_bound(inputs, plan, _bias_cells(bias, ratio))
@@ -127,10 +130,10 @@ def pinned_sums(first: FirstLayer) -> DeadProbability | None:
     return DeadProbability("pinned_sums", Enclosure(lower, Fraction(1)), False, Evidence.CERTIFIED, why)
 
 
-# --- what is pinned: found in floats, then whole numbers ---------------------------------------------------------------
+# --- what is pinned: found in floats, then whole numbers -------------------------------------------------------------
 
 
-def _plan(inputs: Floats, weight: Law, bias: Law, ratio: float) -> _Plan | None:
+def _plan(inputs: Array, weight: Law, bias: Law, ratio: float) -> _Plan | None:
     """The sum that promises most, or None if nothing positive is in sight."""
     width, unit = inputs.shape[1], deviation(weight)
     biased = not isinstance(bias, Zero)
@@ -147,7 +150,7 @@ def _plan(inputs: Floats, weight: Law, bias: Law, ratio: float) -> _Plan | None:
     weights /= weights.sum()
     rest = np.maximum(1 - ((points @ pinned.T) ** 2).sum(axis=1), 1e-3)
     # Each weight is known up to an interval; what stays free adds a small part to the variance of the rest.
-    sizes = np.sqrt(weights @ points[:, :width] ** 2) / unit * float(reach(weight))
+    sizes = np.sqrt(weights @ points[:, :width] ** 2) / unit * float(min(reach(weight), _END))
     effort = _Effort.for_size(inputs.size)
     blur = math.sqrt(effort.blur * float(weights @ rest) / float(_NOISE) / width)
     depths = [min(max(math.ceil(math.log2(max(size / blur, 1e-9)) - 0.3), 0), _DEEPEST) for size in sizes]
@@ -163,7 +166,7 @@ def _plan(inputs: Floats, weight: Law, bias: Law, ratio: float) -> _Plan | None:
     )
 
 
-def _steps(weight: Law, depths: Sequence[int], form: Floats) -> tuple[tuple[_Step, ...], tuple[int, ...]]:
+def _steps(weight: Law, depths: Sequence[int], form: Array) -> tuple[tuple[_Step, ...], tuple[int, ...]]:
     """Cut weight `i` into `2^depth` intervals; `form` is the sum wanted, per unit of each weight."""
     steps: list[_Step] = []
     radii = []
@@ -179,7 +182,8 @@ def _steps(weight: Law, depths: Sequence[int], form: Floats) -> tuple[tuple[_Ste
                 steps.append(_Step(i, ((-value, -value), (value, value)), (before, before + move)))
             radii.append(1 << _PLACES - depth)
         else:
-            cells = cut(weight, even_edges(weight, 2 ** min(max(depth, 2), 3)))
+            finest = math.floor(4 * min(reach(weight), _END))
+            cells = cut(weight, even_edges(weight, min(2 ** max(depth, 2), finest), most=_END))
             steps.append(
                 _Step(
                     i,
@@ -208,7 +212,7 @@ def _bias_cells(bias: Law, ratio: Enclosure) -> tuple[_BiasCell, ...]:
     return tuple(cells)
 
 
-# --- the bound: whole numbers ------------------------------------------------------------------------------------------
+# --- the bound: whole numbers ----------------------------------------------------------------------------------------
 
 
 def _lower_bound(inputs: Sequence[Sequence[Fraction]], plan: _Plan, cells: Sequence[_BiasCell]) -> Fraction:
@@ -227,7 +231,7 @@ def _lower_bound(inputs: Sequence[Sequence[Fraction]], plan: _Plan, cells: Seque
 
 
 def _masses(plan: _Plan) -> Ints:
-    """Lower bounds of the law of `T` on its window, in units `2^-42`; what leaves the window on the way is given away."""
+    """Lower bounds of the law of `T` in units `2^-42`; what leaves the window on the way is given away."""
     state = np.zeros(plan.window[1] - plan.window[0] + 1, dtype=np.int64)
     state[-plan.window[0]] = 1 << _UNIT
     for step in plan.steps:

@@ -42,7 +42,7 @@ def one_factor(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6.7: `p_1 >= E prod_j Phi(lambda_j T/sqrt(1 - lambda_j^2))` if `lambda_j lambda_k <= rho_jk`.
     Rigour:   a lower bound; the search for the loads only decides how sharp it is.
-    Returns None for other laws, negative correlations, and more than 3000 inputs that are not 0.
+    Returns None for other laws, negative correlations, and more than 3000 inputs.
     """
     weight, bias = first.weight, first.bias
     if not (isinstance(weight, Normal) and isinstance(bias, Normal | Zero)):
@@ -61,7 +61,7 @@ def one_factor(first: FirstLayer) -> DeadProbability | None:
 
 
 def one_factor_bound(first: FirstLayer, loads: Sequence[Fraction]) -> Fraction:
-    """The bound for given loads `lambda_j`, one for each input (with zero biases, for each that is not 0).
+    """The bound for given loads `lambda_j`, one for each input (with zero biases, for each of `first.rays`).
 
     Source:   math §6.7.
     Rigour:   a lower bound of `p_1`.
@@ -70,7 +70,9 @@ def one_factor_bound(first: FirstLayer, loads: Sequence[Fraction]) -> Fraction:
     """
     vectors = _Vectors.of(first) if isinstance(first.weight, Normal) and isinstance(first.bias, Normal | Zero) else None
     if vectors is None:
-        raise InvalidInput(f"weights {first.weight}, biases {first.bias}: expected normal weights, normal or zero biases")
+        raise InvalidInput(
+            f"weights {first.weight}, biases {first.bias}: expected normal weights, normal or zero biases"
+        )
     if len(loads) != vectors.count:
         raise InvalidInput(f"{len(loads)} loads: expected {vectors.count}, one for each input")
     if not all(-1 < load < 1 for load in loads):
@@ -106,7 +108,7 @@ class _Vectors:
     def of(cls, first: FirstLayer) -> _Vectors | None:
         """The vectors `(ratio xi, 1)`, or `xi` for zero biases; None if there are none, or too many."""
         biased = isinstance(first.bias, Normal)
-        inputs = [x for x in first.inputs if biased or any(x)]
+        inputs = first.inputs if biased else first.rays
         if not 0 < len(inputs) <= MOST_INPUTS:
             return None
         ratio = scale_ratio(first.weight, first.bias) if biased else Enclosure.point(1)
@@ -151,7 +153,7 @@ def _search(vectors: _Vectors) -> list[Fraction] | None:
     return None
 
 
-# --- the integral ------------------------------------------------------------------------------------------------------
+# --- the integral ----------------------------------------------------------------------------------------------------
 
 
 def _bound(vectors: _Vectors, loads: Sequence[Fraction]) -> Fraction:
@@ -174,7 +176,7 @@ def _bound(vectors: _Vectors, loads: Sequence[Fraction]) -> Fraction:
 
 
 def _log_products(loads: Sequence[Fraction], nodes: Ints) -> list[int | None]:
-    """Lower bounds of `sum_j log Phi(kappa_j t)` in units `2^-32` at `t = node/32`; None where a factor is below e^-70."""
+    """Lower bounds of `sum_j log Phi(kappa_j t)`, `t = node/32`, in units `2^-32`; None for factors below 1e-32."""
     table = _log_table()
     totals = np.zeros(len(nodes), dtype=np.int64)
     lost = np.zeros(len(nodes), dtype=np.bool_)

@@ -37,13 +37,13 @@ def tail(index: NDArray[np.int64]) -> NDArray[np.int64]:
     table, _ = _positive()
     beyond = np.minimum(np.abs(index), _END)
     # Q(-z) = 1 - Q(z), and an entry is less than two units above ONE Q(z).
-    return np.where(index >= 0, table[beyond], np.minimum(ONE + 2 - table[beyond], ONE))
+    return np.asarray(np.where(index >= 0, table[beyond], np.minimum(ONE + 2 - table[beyond], ONE)))
 
 
 def loss(index: NDArray[np.int64]) -> NDArray[np.int64]:
     """Upper bounds of `ONE L(z)` at `z = index/STEPS`, for any whole numbers: `L(-z) = z + L(z)`."""
     _, table = _positive()
-    return table[np.minimum(np.abs(index), _END)] + np.maximum(-index, 0) * (ONE // STEPS)
+    return np.asarray(table[np.minimum(np.abs(index), _END)] + np.maximum(-index, 0) * (ONE // STEPS))
 
 
 @lru_cache(maxsize=1)
