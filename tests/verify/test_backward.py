@@ -145,13 +145,17 @@ def test_wrong_lines_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert sound is (fault == "none")
 
 
-@given(n=st.integers(1, 60), y=st.fractions(0, 8, max_denominator=500))
-def test_the_closed_form_is_a_choice_of_weights(n: int, y: Fraction) -> None:
-    """`p(y) + g(y) <= (1 - 2^-n)(1 + y)`, the trapezoidal inequality; and `1/2` in place of `1` would be too little."""
-    off = Fraction(1, 2**n)
-    p = 1 - off * max(1 - y, Fraction(0)) ** n
-    assert p + length_after(y, n, False) <= (1 - off) * (1 + y)
-    assert n == 1 or y == 0 or p + length_after(y, n, False) / 2 > (1 - off) * (1 + y / 2) or y > Fraction(1, 2 * n)
+@given(n=st.integers(1, 60), later=st.lists(WIDTHS, max_size=3), y=st.fractions(0, 8, max_denominator=500))
+@settings(max_examples=60, deadline=None)
+def test_the_closed_form_is_a_choice_of_weights(n: int, later: list[int], y: Fraction) -> None:
+    """The trapezoidal inequality `p(y) + g(y) <= (1 - 2^-n)(1 + y)`, as the program uses it for the last layers."""
+    line, next_line = module._last_line([n, *later]), module._last_line(later)
+    assert is_above(line, next_line, y, n, 99, False)
+
+
+def test_a_smaller_weight_of_the_length_would_be_wrong() -> None:
+    halved = [module._last_line([3] * size)._replace(run=2 * ONE) for size in (2, 1)]
+    assert not all(is_above(halved[0], halved[1], Fraction(i, 100), 3, 99, False) for i in range(200))
 
 
 # --- values --------------------------------------------------------------------------------------------------------

@@ -78,11 +78,15 @@ def distribution(law: Law, x: Fraction) -> Enclosure:
         case Uniform():
             return Enclosure.point(min(max((1 + x) / 2, Fraction(0)), Fraction(1)))
         case Normal():
-            return _rounded(normal_tail(-x))
+            return _probability(_rounded(normal_tail(-x)))
         case TruncatedNormal():
-            return _truncated(x)
+            return _probability(_truncated(x))
         case Zero():
             return Enclosure.point(int(x >= 0))
+
+
+def _probability(value: Enclosure) -> Enclosure:
+    return Enclosure(max(value.lo, Fraction(0)), min(value.hi, Fraction(1)))
 
 
 @lru_cache(maxsize=4096)

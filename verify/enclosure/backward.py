@@ -93,10 +93,9 @@ def _first_line(
     """`t_1 + s_1 y`; `start` is where it should be low, the mean length after layer 1 given that it is alive."""
     narrow = [k for k in range(1, len(widths)) if widths[k] <= MAX_GRID_WIDTH]
     last = len(widths) - 1 if len(narrow) <= MAX_GRID_LAYERS else narrow[MAX_GRID_LAYERS] - 1
-    survival, rays = _ONE, n_rays << _BITS
+    line, rays = _last_line(widths[last + 1 :]), n_rays << _BITS
     for width in reversed(widths[last + 1 :]):
-        survival, rays = _thinned(survival, width), _thinned(rays, width)
-    line = _Line(0, survival, survival if last < len(widths) - 1 else 0, _ONE)
+        rays = _thinned(rays, width)
     grid = _grid(cells, _grid_end(max(turns, start), two_rays))
     touching = _means(widths[: last + 1], two_rays, float(start))
     for k in range(last, 0, -1):
@@ -106,6 +105,14 @@ def _first_line(
             lines = _earlier(line, grid, widths[k], widths[k - 1], two_rays)
             line = lines[max(bisect_right([each.x for each in lines], touching[k - 1]) - 1, 0)]
     return _lower(line, _Line(0, rays, 0, _ONE), touching[0])
+
+
+def _last_line(widths: Sequence[int]) -> _Line:
+    """The line 1 if no layers are left, else `(1 + y) prod (1 - 2^-l_i)` over these last layers."""
+    survival = _ONE
+    for width in reversed(widths):
+        survival = _thinned(survival, width)
+    return _Line(0, survival, survival if widths else 0, _ONE)
 
 
 def _means(widths: Sequence[int], two_rays: bool, start: float) -> list[int]:

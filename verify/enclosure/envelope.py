@@ -30,8 +30,8 @@ _DEVIATIONS = 6  # how far from its mean, in standard deviations, the law of a s
 def run_envelope(bound: EnvelopeRecursion, values: Balls) -> Ball:
     """Evaluate the complement of the bound at the given values of its quantities; only inside `compute` of `refine`.
 
-    Rigour:   an upper bound of the complement. Every step increases with the state and with the survival before it, so the upper ends of
-              their balls are put in; otherwise the balls would widen from layer to layer.
+    Rigour:   an upper bound of the complement. Every step increases with the state and with the survival before it, so
+              the upper ends of their balls are put in; otherwise the balls would widen from layer to layer.
     """
     known = tuple(sorted(values, key=str))
     survival = 1 - compiled(bound.first, known)(*(values[symbol] for symbol in known))

@@ -135,7 +135,9 @@ def _examined(data: DataSet, cloud: _Cloud) -> Isolation:
             return _isolation(3, _NOT_ISOLATED.format(n))
         deeper += depth == 2
     if deeper:
-        return _isolation(2, f"half-spaces hold each of the {n} inputs and at most one other, one other for {deeper}")
+        return _isolation(
+            2, f"each of the {n} inputs is in a half-space with at most one other, {deeper} of them not alone"
+        )
     return _isolation(1, f"each of the {n} distinct inputs is an extreme point of their convex hull")
 
 

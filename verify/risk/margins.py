@@ -32,7 +32,6 @@ MAX_PLACES = 200_000  # inputs times directions
 MAX_DIRECTIONS = 500
 DIRECTION_BITS = 10
 SEED = 3
-ALONE = 1e-9
 
 
 def dead_neuron_gain(architecture: Architecture, first_width: int, data: DataSet) -> Fraction:
@@ -75,8 +74,8 @@ def _repeated(share: Fraction, times: int) -> Fraction:
 def ridge_gain(data: DataSet) -> Fraction:
     """Lower bound of `nu + V - I(l)` for every architecture: what one hinge explains, `G_0` of math Lemma 4.
 
-    Rigour:   the exact gain of a hinge with rational direction and threshold, found in floats; 0 only if none explains
-              anything, as when all mean labels are equal.
+    Rigour:   the exact gain of a hinge with rational direction and threshold, found in floats; 0 if all mean labels are
+              equal, or if the floats find none.
     """
     best = Fraction(0)
     if data.variance == 0:

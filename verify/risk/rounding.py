@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
 from theorems.setting import DataSet
 from verify.risk.lattice import Integers, fits_int64, input_lattice
-from verify.risk.search import Hinges, hinge_values, points_of
+from verify.risk.search import Floats, Hinges, hinge_values, points_of
 
 __all__ = ["IntegerHinges", "bits_of_a_hinge", "nearest_integer"]
 
@@ -31,6 +32,13 @@ class IntegerHinges:
     thresholds: Integers
     values: Integers
     bits: int
+
+    @cached_property
+    def floats(self) -> Floats:
+        """Values near 1, for the search of output weights."""
+        if self.values.dtype == np.int64:
+            return self.values / 2.0**self.bits
+        return np.array([[value / 2**self.bits for value in row] for row in self.values.tolist()])
 
     @classmethod
     def of(cls, data: DataSet, hinges: Hinges) -> IntegerHinges | None:

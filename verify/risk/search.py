@@ -103,14 +103,13 @@ def hinge_values(points: Points, hinges: Hinges) -> Floats:
 
 def hinges_for(points: Points, neurons: int) -> Iterator[Hinges]:
     """Candidates for the `neurons` hinges whose span, with constants, comes closest to the labels."""
-    along = None
-    for along in _along_one_direction(points, neurons):
-        yield along
-    if points.inputs.shape[1] == 1 or along is None:
+    along = list(_along_one_direction(points, neurons))
+    yield from along
+    if points.inputs.shape[1] == 1 or not along:
         return
     starts = int(min(max(WORK / (points.inputs.size * neurons * STEPS), 1), MAX_STARTS))
     if starts > 1:
-        yield _descended(points, along)
+        yield _descended(points, along[-1])
     for start in range(max(starts - 1, 1)):
         yield _descended(points, _random_hinges(points, neurons, SEED + start))
 
@@ -278,6 +277,11 @@ class OutputLayer:
     intercept: Floats
     carry: Floats
     spread: Floats
+
+    def error(self, hidden: Floats, points: Points) -> float:
+        """Weighted squared error of this layer on these hinge values."""
+        residual = self.intercept + hidden @ self.carry @ self.spread - points.labels
+        return float(points.weights @ (residual**2).sum(axis=1))
 
 
 def output_layer(hidden: Floats, labels: Floats, weights: Floats, rank: int) -> OutputLayer:

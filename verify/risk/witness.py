@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from operator import mul
 
 import numpy as np
 
@@ -90,24 +91,23 @@ def _interpolation(data: DataSet, polyline: Polyline) -> Witness:
 @lru_cache(maxsize=256)
 @on_one_thread
 def _search(data: DataSet, neurons: int, rank: int) -> Witness:
-    best = Witness((), (), data.grand_mean, (), data.noise_floor + data.variance)
+    constant = Witness((), (), data.grand_mean, (), data.noise_floor + data.variance)
     if data.variance == 0:
-        return best
-    for hinges in hinges_for(points_of(data).sample(LARGE), neurons):
+        return constant
+    points, least, best = points_of(data), np.inf, None
+    for hinges in hinges_for(points.sample(LARGE), neurons):
         rounded = IntegerHinges.of(data, hinges)
-        network = None if rounded is None else _network(rounded, rank)
-        if network is not None and network.risk < best.risk:
-            best = network
-    return best
+        if rounded is not None:
+            layer = output_layer(rounded.floats, points.labels, points.weights, rank)
+            error = layer.error(rounded.floats, points)
+            if error < least:  # also refuses numbers that are not finite
+                least, best = error, (rounded, layer)
+    found = constant if best is None else _network(*best)
+    return min(constant, found, key=lambda witness: witness.risk)
 
 
-def _network(hinges: IntegerHinges, rank: int) -> Witness | None:
-    """The witness with the best output layer of at most this rank that the floats find, or None if they fail."""
-    hidden = np.array((hinges.values / 2**hinges.bits).tolist())
-    points = points_of(hinges.data)
-    layer = output_layer(hidden, points.labels, points.weights, rank)
-    if not all(np.isfinite(part).all() for part in (layer.intercept, layer.carry, layer.spread)):
-        return None
+def _network(hinges: IntegerHinges, layer: OutputLayer) -> Witness:
+    """The witness with this output layer, rounded."""
     size = max(label_lattice(hinges.data).sizes)
     bits = _free_bits(hinges.bits, layer, size)
     intercept = [nearest_integer(c, hinges.bits + bits, size) for c in layer.intercept]
@@ -128,7 +128,7 @@ def _witness(hinges: IntegerHinges, intercept: Sequence[int], combine: Integers,
     inputs, labels = input_lattice(hinges.data), label_lattice(hinges.data)
     step, counts = labels.step[0], counts_of(hinges.data)
     residual = _sums(hinges.values, combine, intercept, labels.values, scale)
-    squares = sum(m * sum(r * r for r in row) for m, row in zip(counts[0], residual.tolist(), strict=True))
+    squares = sum(sum(map(mul, counts[0], map(mul, column, column))) for column in residual.T.tolist())
     directions = tuple(
         tuple(Fraction(int(w)) / size for w, size in zip(row, inputs.step, strict=True)) for row in hinges.weights
     )

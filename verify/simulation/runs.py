@@ -303,13 +303,14 @@ def _frozen_layer(parameters: Parameters, dead: DeadNeurons, event: Event) -> np
 def _unmoved(initial: Parameters, final: Parameters, dead: DeadNeurons, event: Event) -> Bools:
     """Whether what Lemmas 1, 2 freeze has the same bits: dead first-layer neurons, and layers up to the first dead."""
     rows = _same_bits(initial[0].weight, final[0].weight).all(axis=2) & _same_bits(initial[0].bias, final[0].bias)
-    still: Bools = (rows | ~dead.first).all(axis=1)
+    still: Bools = np.all(rows | ~dead.first, axis=1)
     if event.layer is None:
         return still
     last = _frozen_layer(initial, dead, event)
     for number, (before, after) in enumerate(zip(initial[:-1], final[:-1], strict=True), start=1):
         same = _same_bits(before.weight, after.weight).all(axis=(1, 2))
-        still &= (same & _same_bits(before.bias, after.bias).all(axis=1)) | (number > last)
+        same &= _same_bits(before.bias, after.bias).all(axis=1)
+        still &= np.where(number > last, True, same)
     return still
 
 
