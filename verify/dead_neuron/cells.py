@@ -12,15 +12,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import sympy
 from numpy.typing import NDArray
 
 from theorems.hypotheses import Evidence
 from theorems.laws import Law, Uniform, Zero
 from verify.dead_neuron.directions import as_floats
-from verify.dead_neuron.partition import Interval, cut, distribution, even_edges, scale_ratio
+from verify.dead_neuron.partition import Interval, cut, distribution, even_edges, reach, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.dead_neuron.tables import ONE
 from verify.enclosure import Enclosure
@@ -42,7 +44,7 @@ _END = Fraction(17, 4)
 _BITS = 28
 _BLOCK = 400_000
 _SHARE = 16
-_TABLE = 4096
+_STEPS = 4096
 
 
 def weight_cells(first: FirstLayer) -> DeadProbability | None:
@@ -131,38 +133,45 @@ def _sums(tables: Sequence[Small], count: int) -> Small:
 class _Chance:
     """Lower bounds of `G(x) = P(b <= -x)` at whole multiples of the unit of the heights.
 
-    `G` is convex and decreasing from `convex_from` on and concave up to 0. Entry `k` of the table is the bound at
-    `first + k step`; arguments are rounded up to it.
+    `G` is decreasing, concave up to 0 and convex from `convex_from` on. The table is in steps of the scale of the bias,
+    its entry `middle` is `G(0)`; `above` and `below` are a unit in these steps, rounded up and down, in 2^-shift steps.
     """
 
     table: Ints
-    first: int
-    step: int
+    middle: int
+    above: int
+    below: int
+    shift: int
     convex_from: int
 
     @classmethod
     def of(cls, bias: Law, ratio: Enclosure, unit: Fraction) -> _Chance:
         """Tabulate for a bias law whose scale is `ratio`, in the units of the weights."""
         if isinstance(bias, Zero):
-            return cls(np.array([ONE, 0], dtype=np.int64), 0, 1, 0)
-        end = 1 if isinstance(bias, Uniform) else 6
-        step = max(math.ceil(ratio.hi * end / (unit * _TABLE)), 1)
-        first = -(_TABLE + 1) * step
-        points = [(first + k * step) * unit for k in range(2 * _TABLE + 4)]
-        # G(x) = P(b/scale <= -x/scale): the larger |x|/scale is the unfavourable one for x > 0, the smaller for x < 0.
-        values = [distribution(bias, _short(-x / (ratio.lo if x > 0 else ratio.hi))).lo for x in points]
+            return cls(np.array([ONE, 0], dtype=np.int64), 0, 1, 1, 0, 0)
+        table = _unit_chances(type(bias)(sympy.Integer(1)))
+        steps = unit * _STEPS
+        shift = min(max(30 - math.ceil(math.log2(steps / ratio.lo)), 0), 62)
+        # From 2^32 steps per unit on every positive height is beyond the table.
+        above = min(math.ceil(steps / ratio.lo * 2**shift), 2**32)
+        below = min(math.floor(steps / ratio.hi * 2**shift), 2**32)
         convex_from = max(-math.floor(ratio.lo / unit), -(2**29)) if isinstance(bias, Uniform) else 0
-        return cls(np.array([math.floor(v * ONE) for v in values], dtype=np.int64), first, step, convex_from)
+        return cls(table, len(table) // 2, above, below, shift, convex_from)
 
     def at(self, heights: Ints) -> Ints:
-        """Lower bounds, in units 1/ONE."""
-        index = -(-(heights - self.first) // self.step)
-        found = self.table[np.clip(index, 0, len(self.table) - 1)]
-        return np.where(index < len(self.table), found, 0)
+        """Lower bounds, in units 1/ONE: arguments are rounded up to the table."""
+        steps = heights * np.where(heights > 0, self.above, self.below)
+        index = self.middle - (-steps >> self.shift)
+        return np.asarray(self.table[np.clip(index, 0, len(self.table) - 1)])
 
 
-def _short(value: Fraction) -> Fraction:
-    return Fraction(math.floor(value * 2**40), 2**40)
+@lru_cache(maxsize=8)
+def _unit_chances(bias: Law) -> Ints:
+    """`ONE P(b <= -k/4096)` rounded down, for k from one end of the reach of a law of scale 1 to the other, then 0."""
+    last = math.ceil(reach(bias) * _STEPS) + 1
+    chances = [math.floor(distribution(bias, Fraction(-k, _STEPS)).lo * ONE) for k in range(-last, last + 1)]
+    chances[-1] = 0
+    return np.array(chances, dtype=np.int64)
 
 
 # --- the sum over the cells ------------------------------------------------------------------------------------------

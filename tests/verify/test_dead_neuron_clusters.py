@@ -1,0 +1,118 @@
+"""Harris clusters against exact products and simulation; boxes in different orthants are refused.
+
+Frequencies are seeded; a test fails for a true bound with probability below `FALSE_ALARM`, by the exact binomial tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from theorems.errors import InvalidInput
+from theorems.laws import Law, Normal, Uniform, Zero
+from verify.dead_neuron.box import box_lattice
+from verify.dead_neuron.clusters import box_clusters, clusters_bound, smallest_box
+from verify.dead_neuron.result import FirstLayer
+
+FALSE_ALARM = 1e-8
+UNIFORM, NORMAL, ZERO = Uniform(sympy.Integer(1)), Normal(sympy.Integer(1)), Zero()
+
+
+def layer(rows: Sequence[Any], weight: Law, bias: Law) -> FirstLayer:
+    return FirstLayer(tuple(tuple(Fraction(v) for v in row) for row in rows), weight, bias)
+
+
+def dead_count(first: FirstLayer, n: int, seed: int) -> int:
+    x = np.array([[float(v) for v in row] for row in first.inputs])
+    source = np.random.default_rng(seed)
+
+    def draw(law: Law, columns: int) -> np.ndarray:
+        if isinstance(law, Zero):
+            return np.zeros((n, columns))
+        uniform = isinstance(law, Uniform)
+        return source.uniform(-1, 1, (n, columns)) if uniform else source.standard_normal((n, columns))
+
+    return int(((draw(first.weight, x.shape[1]) @ x.T + draw(first.bias, 1)) <= 0).all(axis=1).sum())
+
+
+def lower(answer: Any) -> Fraction:
+    assert answer is not None
+    assert not answer.two_sided
+    found: Fraction = answer.enclosure.lo
+    return found
+
+
+def unit_vectors(dimension: int) -> list[tuple[int, ...]]:
+    return [tuple(int(i == j) for i in range(dimension)) for j in range(dimension)]
+
+
+@pytest.mark.parametrize("dimension", [2, 3, 5])
+def test_one_hot_inputs_make_the_inequality_an_equality(dimension: int) -> None:
+    """`p_1 = E P(w <= -b | b)^d = int_{-1}^1 ((1 - b)/2)^d db/2 = 1/(d + 1)` for uniform laws."""
+    found = box_clusters(layer(unit_vectors(dimension), UNIFORM, UNIFORM))
+    exact = Fraction(1, dimension + 1)
+    assert lower(found) <= exact
+    assert lower(found) > exact * Fraction(98, 100)
+    assert found is not None
+    assert f"{dimension} boxes" in found.why
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=6, unique=True),
+    signs=st.tuples(*[st.sampled_from([-1, 1])] * 3),
+    laws=st.sampled_from([(UNIFORM, UNIFORM), (NORMAL, UNIFORM), (UNIFORM, ZERO)]),
+)
+@settings(max_examples=6, deadline=None)
+def test_never_worse_than_the_box_and_the_same_in_every_orthant(
+    rows: list[tuple[int, ...]], signs: tuple[int, ...], laws: tuple[Law, Law]
+) -> None:
+    flipped = [tuple(s * v for s, v in zip(signs, row, strict=True)) for row in rows]
+    first, other = layer(rows, *laws), layer(flipped, *laws)
+    found = box_clusters(first)
+    box = box_lattice(first)
+    assert (found is None) == (box is None)
+    if found is not None and box is not None:
+        assert found.enclosure.lo >= box.enclosure.lo
+        assert abs(float(lower(box_clusters(other)) - found.enclosure.lo)) < 0.01
+
+
+@pytest.mark.parametrize("laws", [(UNIFORM, UNIFORM), (NORMAL, NORMAL), (UNIFORM, NORMAL), (NORMAL, ZERO)], ids=str)
+def test_a_lower_bound(laws: tuple[Law, Law]) -> None:
+    points = np.random.default_rng(5).integers(0, 10, (9, 3)).tolist()
+    groups = [points[:3], points[3:5], points[5:]]
+    boxes = [smallest_box([tuple(Fraction(v) for v in row) for row in group]) for group in groups]
+    bound = clusters_bound(boxes, *laws, points=600)
+    first = layer(points, *laws)
+    n = 50_000
+    assert binom.cdf(dead_count(first, n, seed=31), n, float(bound)) > FALSE_ALARM
+    assert lower(box_clusters(first)) > 0
+
+
+def test_more_boxes_never_raise_the_bound() -> None:
+    one = smallest_box([(Fraction(1), Fraction(2))])
+    two = smallest_box([(Fraction(3), Fraction(0)), (Fraction(2), Fraction(1))])
+    assert clusters_bound([one, two], UNIFORM, UNIFORM) <= clusters_bound([one], UNIFORM, UNIFORM)
+
+
+def test_boxes_in_different_orthants_are_refused() -> None:
+    """For zero bias and inputs -1 and 1 the product of the two events would be 1/4, but `p_1` is 0."""
+    left, right = ((Fraction(-1), Fraction(-1)),), ((Fraction(1), Fraction(1)),)
+    assert clusters_bound([left], NORMAL, ZERO) * clusters_bound([right], NORMAL, ZERO) > Fraction(24, 100)
+    with pytest.raises(InvalidInput, match="different orthants"):
+        clusters_bound([left, right], NORMAL, ZERO)
+    assert box_clusters(layer([(-1,), (1,)], NORMAL, ZERO)) is None
+    assert box_clusters(layer([(-1, 0), (0, 1)], NORMAL, UNIFORM)) is not None
+
+
+def test_declining() -> None:
+    assert box_clusters(layer([(0, 1)], ZERO, UNIFORM)) is None
+    assert box_clusters(layer([(1, -1), (-1, 1)], UNIFORM, UNIFORM)) is None
+    assert box_clusters(layer([(2**301, 1)], UNIFORM, UNIFORM)) is None

@@ -1,0 +1,441 @@
+"""Everything that an optimizer can remember from one step to the next, found by following references.
+
+`survey` walks from the roots (optimizer, parameters, what the user runs around a step) through attributes, containers,
+closures, bound methods, class attributes and the module globals of the code that ran. It returns a `Survey`: the
+structure (what refers to what, with all values that must stay as they are), the *slots* (numbers and memory of
+tensors, which may change from step to step), and how to put everything back.
+
+Fails: NoProof for an object whose contents cannot be seen (an iterator, a file, a foreign extension type).
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import logging
+import math
+import re
+import sys
+import threading
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from verify.optimizers.code_proof.element import (
+    Element,
+    Multiple,
+    element_of,
+    format_of,
+    fresh_key,
+    identifier_of,
+    join,
+    key_of,
+    key_of_element,
+    widened,
+)
+from verify.optimizers.code_proof.refusal import NoProof
+from verify.optimizers.code_proof.scalars import LARGEST_COUNT, ScalarNode, to_number
+from verify.optimizers.code_proof.tensor import AbstractTensor, narrowed
+from verify.optimizers.code_proof.watch import is_constant_package
+
+__all__ = ["Contents", "Survey", "survey"]
+
+_ATOMS = (str, bytes, type(None), bool, complex, torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout,  # noqa: E501
+          types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.ModuleType,
+          types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodWrapperType, type, re.Pattern, enum.Enum,
+          logging.Logger, range, slice, type(Ellipsis), type(NotImplemented), torch.Generator, property, classmethod,
+          staticmethod, types.GenericAlias, types.UnionType, types.CodeType, types.ClassMethodDescriptorType,
+          type(threading.Lock()), torch._ops.OpOverload, torch._ops.OpOverloadPacket)  # fmt: skip
+
+
+_OWN = ("codes", "outside")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a slot holds: a number with its range, or the elements of a tensor's memory.
+
+    ends: the least and the greatest finite number that the slot can hold.
+    """
+
+    ends: tuple[float, float]
+    elements: tuple[Element, ...]
+    range: tuple[float, float, bool] | None = None
+
+    def includes(self, other: Contents) -> bool:
+        """Whether everything that the other may hold is allowed here."""
+        if self.range is not None and other.range is not None:
+            (a, b, nan), (c, d, other_nan) = self.range, other.range
+            return a <= c and d <= b and (nan or not other_nan)
+        return all(mine.includes(their) for mine, their in zip(self.elements, other.elements, strict=True))
+
+    def joined(self, other: Contents, *, widen: bool) -> Contents:
+        """Both, or more: widened so that repetition comes to an end."""
+
+        def merge(mine: Element, their: Element) -> Element:
+            return widened(mine, their, self.ends) if widen else join(mine, their)
+
+        if self.range is not None and other.range is not None:
+            both = merge(Element(*self.range), Element(*other.range))
+            return Contents(self.ends, (), (both.lo, both.hi, both.nan))
+        pairs = zip(self.elements, other.elements, strict=True)
+        return Contents(self.ends, tuple(merge(mine, their) for mine, their in pairs))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether a single number is known."""
+        if self.range is not None:
+            return self.range[0] == self.range[1] and not self.range[2]
+        return len(self.elements) == 1 and self.elements[0].is_constant
+
+
+@dataclass
+class Slot:
+    """A place that may hold another number after a step. key: equal keys mean equal numbers."""
+
+    name: str
+    contents: Contents
+    key: Hashable
+    put: Callable[[Contents, str | None], None]
+
+
+@dataclass
+class Survey:
+    """The result of a walk. structure: equal structures have corresponding slots."""
+
+    structure: tuple[Hashable, ...]
+    slots: list[Slot]
+    restorers: list[Callable[[], None]]
+
+    def restore(self) -> None:
+        """Put every object back as it was at the time of the survey."""
+        for restorer in self.restorers:
+            restorer()
+
+    def partition(self) -> tuple[int, ...]:
+        """For each slot, the first slot that certainly holds the same number."""
+        first: dict[Hashable, int] = {}
+        return tuple(
+            first.setdefault(slot.key if slot.key is not None else ("alone", index), index)
+            for index, slot in enumerate(self.slots)
+        )
+
+
+def survey(roots: Iterable[tuple[str, Any]], modules: Iterable[tuple[dict[str, Any], set[str]]]) -> Survey:
+    """Walk from named roots, and from the named globals of the given modules."""
+    walker = _Walker()
+    for name, root in roots:
+        walker.visit(root, name, None)
+    for module, names in modules:
+        walker.visit_globals(module, sorted(names))
+    return Survey(tuple(walker.structure), walker.slots, walker.restorers)
+
+
+@dataclass
+class _Walker:
+    structure: list[Hashable] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    restorers: list[Callable[[], None]] = field(default_factory=list)
+    seen: dict[int, int] = field(default_factory=dict)
+    kept: list[object] = field(default_factory=list)
+    memories: dict[int, int] = field(default_factory=dict)
+
+    def visit(self, value: Any, name: str, put: Callable[[Any], None] | None) -> None:
+        """Record one value; `put` replaces it where it was found."""
+        if isinstance(value, bool) or value is None:
+            self.structure.append(("atom", value))
+        elif isinstance(value, int | float):
+            self._number(value, name, put)
+        elif isinstance(value, str | bytes | complex | torch.dtype | torch.device | torch.Size):
+            self.structure.append(("atom", type(value).__name__, str(value) if not isinstance(value, bytes) else value))
+        elif id(value) in self.seen:
+            self.structure.append(("again", self.seen[id(value)]))
+        else:
+            self.seen[id(value)] = len(self.seen)
+            self.kept.append(value)
+            self._object(value, name)
+
+    def _number(self, value: Any, name: str, put: Callable[[Any], None] | None) -> None:
+        node = getattr(value, "node", None)
+        whole = isinstance(value, int)
+        if put is None:  # inside something that cannot be changed: part of the structure
+            self.structure.append(("number", whole, node.key if node is not None else repr(value)))
+            return
+        self.structure.append(("slot", whole))
+        ends = node.range() if node is not None else _range_of(value)
+        key = ("number", whole, ends[0]) if ends[0] == ends[1] and not ends[2] else ("key", node and node.key)
+        place = put
+
+        def fill(contents: Contents, symbol: str | None) -> None:
+            place(_number_from(contents, whole, symbol))
+
+        limits = (-math.inf, math.inf) if whole else (-sys.float_info.max, sys.float_info.max)
+        self.slots.append(Slot(name, Contents(limits, (), ends), key, fill))
+
+    def _object(self, value: Any, name: str) -> None:
+        if isinstance(value, torch.Tensor):
+            self._tensor(value, name)
+        elif isinstance(value, dict):
+            self._dictionary(value, name)
+        elif isinstance(value, list | deque):
+            self._list(value, name)
+        elif isinstance(value, tuple):
+            self.structure.append(("tuple", type(value).__name__, len(value)))
+            for index, item in enumerate(value):
+                self.visit(item, f"{name}[{index}]", None)
+        elif isinstance(value, set | frozenset):
+            self._set(value, name)
+        elif isinstance(value, types.FunctionType):
+            self._function(value, name)
+        elif isinstance(value, types.MethodType):
+            self.structure.append("method")
+            self.visit(value.__func__, f"{name}.__func__", None)
+            self.visit(value.__self__, f"{name}.__self__", None)
+        elif isinstance(value, functools.partial):
+            self.structure.append("partial")
+            for label in ("func", "args", "keywords"):
+                self.visit(getattr(value, label), f"{name}.{label}", None)
+        elif isinstance(value, weakref.ref):
+            self.structure.append("reference")
+            self.visit(value(), name, None)
+        elif isinstance(value, _ATOMS):
+            self.structure.append(("identity", id(value)))
+        else:
+            self._instance(value, name)
+
+    def _tensor(self, value: torch.Tensor, name: str) -> None:
+        if not isinstance(value, AbstractTensor):
+            self.structure.append(("outside", id(value)))
+            return
+        codes, requires = value.codes, value.requires_grad
+        grad = value.grad if value.is_leaf else None
+        storage = codes.untyped_storage()
+        number = self.memories.get(storage.data_ptr())
+        self.structure.append(
+            ("tensor", tuple(codes.shape), codes.stride(), codes.storage_offset(), str(value.dtype), requires)
+        )
+        if number is None or storage.nbytes() == 0:
+            number = len(self.memories)
+            self.memories[storage.data_ptr()] = number
+            self._memory(codes, value.dtype, name)
+        self.structure.append(("memory", number))
+        outside = value.outside
+        attributes = {key: item for key, item in value.__dict__.items() if key not in _OWN}
+
+        def restore() -> None:
+            for key in [key for key in value.__dict__ if key not in _OWN]:
+                del value.__dict__[key]
+            value.__dict__.update(attributes)
+            value.codes, value.outside = codes, outside
+            if value.is_leaf:
+                value.grad = grad
+
+        self.restorers.append(restore)
+        self._attributes(value.__dict__, name, skip=_OWN)
+        if grad is not None:
+            self.visit(grad, f"{name}.grad", None)
+
+    def _memory(self, codes: torch.Tensor, dtype: torch.dtype, name: str) -> None:
+        flat = torch.empty(0, dtype=torch.int64).set_(codes.untyped_storage())
+        saved = flat.clone()
+        self.restorers.append(functools.partial(_copy_back, flat, saved))
+        elements = tuple(_counted(narrowed(element_of(code)), dtype) for code in saved.tolist())
+        key: Hashable = None
+        if len(elements) == 1:
+            named = key_of_element(elements[0])
+            key = None if named is None else ("tensor", str(dtype), named)
+
+        def fill(contents: Contents, symbol: str | None) -> None:
+            filled = [identifier_of(_named(element, symbol)) for element in contents.elements]
+            flat.copy_(torch.tensor(filled, dtype=torch.int64))
+
+        form = format_of(dtype)
+        limits = (-math.inf, math.inf) if form is None else (form.minimum, form.maximum)
+        if form is not None and not form.floating:
+            limits = (max(limits[0], -LARGEST_COUNT), min(limits[1], LARGEST_COUNT))
+        self.structure.append(("memory of", len(elements), str(dtype)))
+        self.slots.append(Slot(name, Contents(limits, tuple(_unnamed(element) for element in elements)), key, fill))
+
+    def _dictionary(self, value: dict[Any, Any], name: str) -> None:
+        self.structure.append(("dict", type(value).__name__, len(value)))
+        saved = dict(value)
+
+        def restore() -> None:
+            dict.clear(value)
+            dict.update(value, saved)
+
+        self.restorers.append(restore)
+        for index, (key, item) in enumerate(saved.items()):
+            label = f"{name}[{key!r}]" if isinstance(key, str | int) else f"{name}[key {index}]"
+            self.visit(key, f"{name} key {index}", None)
+            self.visit(item, label, functools.partial(dict.__setitem__, value, key))
+        self._attributes(getattr(value, "__dict__", {}), name)
+        factory = getattr(value, "default_factory", None)
+        if factory is not None:
+            self.visit(factory, f"{name}.default_factory", None)
+
+    def _list(self, value: Any, name: str) -> None:
+        self.structure.append(("list", type(value).__name__, len(value), getattr(value, "maxlen", None)))
+        saved = list(value)
+
+        def restore() -> None:
+            value.clear()
+            value.extend(saved)
+
+        self.restorers.append(restore)
+        for index, item in enumerate(saved):
+            self.visit(item, f"{name}[{index}]", functools.partial(value.__setitem__, index))
+
+    def _set(self, value: Any, name: str) -> None:
+        self.structure.append(("set", type(value).__name__, len(value)))
+        saved = set(value)
+        if isinstance(value, set):
+
+            def restore() -> None:
+                value.clear()
+                value.update(saved)
+
+            self.restorers.append(restore)
+        for index, item in enumerate(sorted(saved, key=self._place)):
+            self.visit(item, f"{name}{{{index}}}", None)
+
+    def _place(self, item: Any) -> tuple[str, int, str]:
+        """An order of set elements that does not depend on hashing."""
+        plain = isinstance(item, str | int | float)
+        return type(item).__name__, self.seen.get(id(item), len(self.seen)), str(item) if plain else ""
+
+    def _function(self, value: types.FunctionType, name: str) -> None:
+        if hasattr(value, "cache_clear") or is_constant_package(value.__module__ or ""):
+            self.structure.append(("identity", id(value)))
+            return
+        self.structure.append(("function", id(value.__code__)))
+        self._attributes(value.__dict__, name)
+        for part in (value.__defaults__, value.__kwdefaults__):
+            if part is not None:
+                self.visit(part, f"{name} defaults", None)
+        for label, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+            self._cell(cell, f"{name}.{label}")
+
+    def _cell(self, cell: types.CellType, name: str) -> None:
+        if id(cell) in self.seen:
+            self.structure.append(("again", self.seen[id(cell)]))
+            return
+        self.seen[id(cell)] = len(self.seen)
+        self.kept.append(cell)
+        try:
+            saved = cell.cell_contents
+        except ValueError:
+            self.structure.append("empty cell")
+            return
+        self.structure.append("cell")
+        self.restorers.append(lambda: setattr(cell, "cell_contents", saved))
+        self.visit(saved, name, lambda item: setattr(cell, "cell_contents", item))
+
+    def _instance(self, value: Any, name: str) -> None:
+        kind = type(value)
+        attributes = getattr(value, "__dict__", None)
+        slots = [label for owner in kind.__mro__ for label in _slots_of(owner)]
+        if attributes is None and not slots and kind is not object:
+            raise NoProof(f"{name} holds a {kind.__module__}.{kind.__name__}, whose contents cannot be seen")
+        self.structure.append(("instance", kind.__module__, kind.__qualname__))
+        if attributes is not None:
+            self._attributes(attributes, name)
+        for label in slots:
+            if hasattr(value, label):
+                saved = getattr(value, label)
+                self.restorers.append(functools.partial(setattr, value, label, saved))
+                self.visit(saved, f"{name}.{label}", functools.partial(setattr, value, label))
+        self._classes(kind)
+
+    def _classes(self, kind: type) -> None:
+        """Class attributes can remember something too; the classes of torch and Python are taken as constant."""
+        for owner in kind.__mro__:
+            if is_constant_package(owner.__module__) or id(owner) in self.seen or issubclass(owner, enum.Enum):
+                continue
+            self.seen[id(owner)] = len(self.seen)
+            self.kept.append(owner)
+            own = {key: item for key, item in vars(owner).items() if not key.startswith(("__", "_abc_"))}
+            self._named_values(own, owner.__qualname__, functools.partial(setattr, owner))
+
+    def _attributes(self, attributes: dict[str, Any], name: str, skip: tuple[str, ...] = ()) -> None:
+        saved = {key: item for key, item in attributes.items() if key not in skip}
+        self.structure.append(("attributes", *map(str, saved)))
+
+        def restore() -> None:
+            for key in [key for key in attributes if key not in skip]:
+                del attributes[key]
+            attributes.update(saved)
+
+        if not skip:
+            self.restorers.append(restore)
+        for key, item in saved.items():
+            self.visit(item, f"{name}.{key}", functools.partial(attributes.__setitem__, key))
+
+    def visit_globals(self, module: dict[str, Any], names: list[str]) -> None:
+        """The named globals of a module; what a step adds to them is followed once it is named."""
+        label = str(module.get("__name__"))
+        self._named_values({name: module[name] for name in names if name in module}, label, module.__setitem__)
+
+    def _named_values(self, values: dict[str, Any], name: str, change: Callable[[str, Any], None]) -> None:
+        self.structure.append(("values", name, *values))
+        for key, item in values.items():
+            if isinstance(item, type):
+                self._classes(item)
+            elif not isinstance(item, types.ModuleType):
+                self.restorers.append(functools.partial(change, key, item))
+                self.visit(item, f"{name}.{key}", functools.partial(change, key))
+
+
+def _copy_back(memory: torch.Tensor, saved: torch.Tensor) -> None:
+    memory.copy_(saved)
+
+
+def _slots_of(owner: type) -> tuple[str, ...]:
+    slots = owner.__dict__.get("__slots__", ())
+    listed = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(label for label in listed if label not in ("__dict__", "__weakref__"))
+
+
+def _range_of(value: float) -> tuple[float, float, bool]:
+    if value != value:
+        return -float("inf"), float("inf"), True
+    return value, value, False
+
+
+def _number_from(contents: Contents, whole: bool, symbol: str | None) -> Any:
+    if contents.range is None:
+        raise NoProof("a number turned into a tensor")
+    lo, hi, nan = contents.range
+    if lo == hi and not nan:
+        return int(lo) if whole else float(lo)
+    return to_number(ScalarNode(whole, lo, hi, nan, _key_of_symbol(symbol)))
+
+
+def _key_of_symbol(symbol: str | None) -> int:
+    return fresh_key() if symbol is None else key_of(("at the start of the step", symbol))
+
+
+def _counted(element: Element, dtype: torch.dtype) -> Element:
+    """Whole numbers that are kept stay below 2^53 in size, as step counters do: a condition of every claim."""
+    if dtype.is_floating_point or max(abs(element.lo), abs(element.hi)) <= LARGEST_COUNT:
+        return element
+    return Element(max(element.lo, -LARGEST_COUNT), min(element.hi, LARGEST_COUNT))
+
+
+def _named(element: Element, symbol: str | None) -> Element:
+    if symbol is None or element.is_constant:
+        return element
+    return Element(element.lo, element.hi, element.nan, element.link, _key_of_symbol(symbol))
+
+
+def _unnamed(element: Element) -> Element:
+    """Keys belong to one step."""
+    link = element.link
+    if link is not None and not link.same:
+        link = Multiple(link.coordinate, link.low, link.high, None, False)
+    return Element(element.lo, element.hi, element.nan, link)
