@@ -1,7 +1,7 @@
 # Everything lives in .venv; nothing else on the machine is touched. A second call installs nothing.
 #   make audit                      the main job: certified audit of the paper's claims on real data
 #   make audit ARGS="--seed 7"      arguments of `nonconv audit`
-#   make test                       fast tests        make test-slow   the rest
+#   make test                       fast tests, a process a core        make test-slow   the rest
 #   make lint                       ruff, mypy, import directions
 #   make bench                      timings
 # PYTHON chooses the interpreter (3.11 or newer). PIP_ARGS is handed to pip, for example to name the index of
@@ -24,7 +24,7 @@ reference: $(READY)
 	@$(BIN)/nonconv audit --out reports/reference
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow" $(ARGS)
 
 test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)

@@ -262,7 +262,7 @@ def _why(evaluation: Evaluation) -> str:
 def _p_dead_words(answer: Answer) -> str:
     p_dead, sampled = answer.p_dead, answer.sampled
     if p_dead is None:
-        return "p_1, the probability that a first-layer neuron is dead on the data: no certified method yet."
+        return "p_1, the probability that a first-layer neuron is dead on the data: not known for dependent weights."
     ends = p_dead.enclosure
     value = f"= {ends.lo}" if ends.width == 0 else f"in [{at_least(ends.lo)}, {at_most(ends.hi)}]"
     shown = value if p_dead.two_sided else f"at least {at_least(ends.lo)}"

@@ -14,11 +14,11 @@ from fractions import Fraction
 import sympy
 
 from theorems.bounds import P_DEAD, BinomialChain, Bound
-from theorems.hypotheses import Evidence, Finding, Status, combined_status, weakest
+from theorems.hypotheses import Evidence, Finding, NeuronCanBeDead, Status, combined_status, weakest
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, ForcedRisk, Instance, Theorem
-from verify.dead_neuron import DeadProbability, dead_probability
+from verify.dead_neuron import TRIVIAL, DeadProbability, dead_probability
 from verify.enclosure import Enclosure, evaluate, evaluate_bound
 from verify.hypotheses import decide
 from verify.risk import best_witness, dead_neuron_gain, ridge_gain, risk_floor
@@ -80,21 +80,23 @@ def evaluate_theorem(theorem: Theorem, problem: Problem) -> Evaluation:
     return replace(found, obstacle=combined_status(_findings(theorem.instance(problem, first - 1), problem))[1])
 
 
-def _p_dead(instance: Instance, problem: Problem) -> DeadProbability | None:
-    return dead_probability(problem, nonpositive_bias=instance.nonpositive_bias)
+def _p_dead(instance: Instance, problem: Problem, *, needed: bool) -> DeadProbability | None:
+    """What is known of `p_1`; that can take seconds, so nothing is found out where nothing depends on it."""
+    return dead_probability(problem, nonpositive_bias=instance.nonpositive_bias) if needed else TRIVIAL
 
 
 def _findings(instance: Instance, problem: Problem) -> tuple[Finding, ...]:
-    p_dead = _p_dead(instance, problem)
+    p_dead = _p_dead(instance, problem, needed=NeuronCanBeDead() in instance.hypotheses)
     return tuple(decide(hypothesis, problem, p_dead) for hypothesis in instance.hypotheses)
 
 
 def _evaluation(theorem: Theorem, problem: Problem, instance: Instance) -> Evaluation:
-    findings, p_dead = _findings(instance, problem), _p_dead(instance, problem)
+    findings = _findings(instance, problem)
     status, reason = combined_status(findings)
     bound, used = None, [finding.evidence for finding in findings]
-    if status is Status.HOLDS and p_dead is not None:
-        term = instance.bound()
+    term = instance.bound() if status is Status.HOLDS else None
+    p_dead = None if term is None else _p_dead(instance, problem, needed=P_DEAD in {*term.symbols, *_in_rate(instance)})
+    if term is not None and p_dead is not None:
         if isinstance(term, BinomialChain) and term.operations > MAX_CHAIN:
             status = Status.UNKNOWN
             reason = f"the chain of {theorem.id} is too large to evaluate for architecture {problem.architecture}"
@@ -125,11 +127,15 @@ def _enclosed(bound: Bound, p_dead: DeadProbability, sizes: Mapping[sympy.Symbol
     return Enclosure(lower.lo, evaluate_bound(bound, p_dead.enclosure.hi, sizes).hi)
 
 
+def _in_rate(instance: Instance) -> set[sympy.Symbol]:
+    return set() if instance.rate is None else instance.rate.expression.free_symbols
+
+
 def _rate(instance: Instance, p_dead: DeadProbability | None) -> tuple[Fraction | None, str | None]:
     rate = instance.rate
     if rate is None:
         return None, None
-    if not rate.expression.has(P_DEAD):
+    if P_DEAD not in rate.expression.free_symbols:
         return evaluate(rate.expression).lo, rate.per
     if p_dead is None or p_dead.enclosure.lo in (0, 1):
         return None, None

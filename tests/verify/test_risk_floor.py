@@ -73,7 +73,7 @@ def scalar_rows(draw: st.DrawFn, least: int = 1, most: int = 8) -> Rows:
 
 
 @given(scalar_rows(most=7))
-@settings(max_examples=40)
+@settings(max_examples=25)
 @example([((Fraction(i),), (Fraction(i % 2),)) for i in range(8)])
 @example([((Fraction(i),), (Fraction(i * i), Fraction(-i))) for i in range(7)] + [((ONE,), (Fraction(5), ZERO))])
 def test_segment_errors_are_those_of_all_partitions(rows: Rows) -> None:
@@ -225,7 +225,7 @@ def any_rows(draw: st.DrawFn) -> Rows:
 
 
 @given(any_rows(), st.lists(st.integers(1, 4), min_size=1, max_size=2).map(tuple))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_noise_floor_witness_and_constants_are_in_order(rows: Rows, hidden: tuple[int, ...]) -> None:
     data = data_of(rows)
     floor = risk_floor(hidden[0], hidden[1:], data).value
@@ -351,7 +351,7 @@ def test_reversing_scalar_inputs_changes_rounding_at_most() -> None:
         assert abs(one - two) <= ROUNDING * 100
 
 
-@pytest.mark.parametrize("points", [300, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("points", [200, pytest.param(1000, marks=pytest.mark.slow)])
 def test_many_points_and_64_pieces(points: int) -> None:
     labels = np.cumsum(np.random.default_rng(1).integers(-9, 10, points))
     data = scalar(range(points), [int(v) for v in labels])

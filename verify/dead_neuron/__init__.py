@@ -13,10 +13,15 @@ from functools import lru_cache
 
 from theorems.hypotheses import Evidence
 from theorems.problem import Problem
-from verify.dead_neuron.box import box_uniform
+from verify.dead_neuron.box import box_lattice, box_uniform
+from verify.dead_neuron.cells import weight_cells
+from verify.dead_neuron.clusters import box_clusters
 from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d
+from verify.dead_neuron.pinned_normal import pinned_normal
+from verify.dead_neuron.pinned_sums import pinned_sums
 from verify.dead_neuron.planar import normal_planar, uniform_planar
 from verify.dead_neuron.result import DeadProbability, FirstLayer
+from verify.dead_neuron.slepian import one_factor
 from verify.dead_neuron.zero_bias import normal_cap, zero_bias_hull, zero_bias_orthant
 from verify.enclosure import Enclosure, Tri
 from verify.separation import separate
@@ -30,7 +35,7 @@ TRIVIAL = DeadProbability(
     Enclosure(Fraction(0), Fraction(1)),
     False,
     Evidence.CERTIFIED,
-    "no certified method yet for these laws and data",
+    "no method gives a positive lower bound for these laws and data",
 )
 
 # In the order of trial: exact ones, then lower bounds from cheap to expensive.
@@ -43,6 +48,12 @@ METHODS: dict[str, Method] = {
     "normal_planar": normal_planar,
     "normal_cap": normal_cap,
     "box_uniform": box_uniform,
+    "one_factor": one_factor,
+    "box_lattice": box_lattice,
+    "box_clusters": box_clusters,
+    "weight_cells": weight_cells,
+    "pinned_normal": pinned_normal,
+    "pinned_sums": pinned_sums,
 }
 
 

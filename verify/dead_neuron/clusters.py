@@ -30,25 +30,24 @@ def box_clusters(first: FirstLayer) -> DeadProbability | None:
     """Lower bound for inputs in one closed orthant, independent weights of any law with a density, and any bias.
 
     Source:   math §6.6: `p_1 >= E_b prod_g P(dead on box g | b)`.
-    Rigour:   a lower bound; the search for clusters only decides how sharp it is. The single box is among them.
-    Returns None if the inputs lie in no common orthant, or are 2^300 or more.
+    Rigour:   a lower bound; the search for clusters only decides how sharp it is.
+    Returns None if the inputs lie in no common orthant, are 2^300 or more, or where the search finds nothing better
+    than a single box, which is `box_lattice`.
     """
     if isinstance(first.weight, Zero) or not _same_orthant([first.ranges]):
         return None
     numbers = as_floats(first.inputs)
     if numbers is None:
         return None
-    found = _search(numbers, first.weight, first.bias)
-    best, best_count = Fraction(0), 0
-    for clusters in {found, (tuple(range(len(first.inputs))),)}:
-        boxes = [smallest_box([first.inputs[j] for j in cluster]) for cluster in clusters]
-        lower = clusters_bound(boxes, first.weight, first.bias)
-        if lower > best:
-            best, best_count = lower, len(clusters)
-    if best <= 0:
+    clusters = _search(numbers, first.weight, first.bias)
+    if len(clusters) == 1:
         return None
-    why = f"{best_count} box{'es' if best_count > 1 else ''} of one orthant cover the inputs"
-    return DeadProbability("box_clusters", Enclosure(best, Fraction(1)), False, Evidence.CERTIFIED, why)
+    boxes = [smallest_box([first.inputs[j] for j in cluster]) for cluster in clusters]
+    lower = clusters_bound(boxes, first.weight, first.bias)
+    if lower <= 0:
+        return None
+    why = f"{len(boxes)} boxes of one orthant cover the inputs"
+    return DeadProbability("box_clusters", Enclosure(lower, Fraction(1)), False, Evidence.CERTIFIED, why)
 
 
 def clusters_bound(boxes: Sequence[Box], weight: Law, bias: Law, *, points: int = POINTS) -> Fraction:
