@@ -16,12 +16,13 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
 from theorems.hypotheses import Evidence, OptimizerClass
-from theorems.laws import Zero, parse_initialization
+from theorems.laws import Law, Normal, TruncatedNormal, Uniform, Zero, parse_initialization
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
 from verify import dead_neuron
@@ -407,6 +408,16 @@ def test_an_exact_answer_is_preferred_to_a_lower_bound() -> None:
     assert answer is not None
     assert answer.method == "uniform_1d"
     assert answer.enclosure.contains(clipped_area(Fraction(1), Fraction(1), [Fraction(1, 4), Fraction(1, 2)]) / 4)
+
+
+@pytest.mark.parametrize("exponent", [-400, 400])
+@pytest.mark.parametrize("bias", [Normal, Uniform])
+@pytest.mark.parametrize("weight", [Normal, Uniform, TruncatedNormal])
+def test_scales_far_apart(weight: type[Law], bias: type[Law], exponent: int) -> None:
+    """Every method bounds or declines; half of the neurons have a negative bias."""
+    inputs = tuple(tuple(map(Fraction, row)) for row in ((0, 1, 2), (1, 0, 1), (2, 2, 1), (1, 2, 0)))
+    first = FirstLayer(inputs, weight(sympy.Integer(1)), bias(sympy.Integer(10) ** exponent))
+    assert 0 <= certified(first).enclosure.lo <= Fraction(1, 2)
 
 
 def test_nothing_is_said_of_weights_that_are_not_independent() -> None:

@@ -12,7 +12,7 @@ from math import comb, factorial
 from theorems.hypotheses import Evidence
 from theorems.laws import Law, Uniform, Zero
 from verify.dead_neuron.directions import as_floats
-from verify.dead_neuron.partition import deviation, distribution, reach, scale_ratio
+from verify.dead_neuron.partition import are_comparable, deviation, distribution, reach, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.enclosure import Enclosure
 from verify.enclosure.arb import polynomial_product
@@ -58,9 +58,11 @@ def box_lattice(first: FirstLayer, *, points: int = POINTS) -> DeadProbability |
 
     Source:   math §6.5, lattice rounding: every term of `b + sum_i max(w_i a_i, w_i b_i)` is rounded up.
     Rigour:   a lower bound: exact convolution of masses rounded down; it converges from below as `points` grows.
-    Returns None for weights that are 0, for inputs from 2^300 on, and where nothing positive is found.
+    Returns None for weights that are 0, for inputs from 2^300 on, for scales of weights and bias as far apart, and
+    where nothing positive is found.
     """
-    if isinstance(first.weight, Zero) or as_floats(first.ranges) is None:
+    comparable = are_comparable(first.weight, first.bias)
+    if isinstance(first.weight, Zero) or not comparable or as_floats(first.ranges) is None:
         return None
     lattice = Lattice.around([first.ranges], first.weight, first.bias, points)
     lower = lattice.expectation([lattice.distribution(first.ranges)])

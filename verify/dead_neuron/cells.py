@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from theorems.hypotheses import Evidence
 from theorems.laws import Law, Uniform, Zero
 from verify.dead_neuron.directions import as_floats
-from verify.dead_neuron.partition import Interval, cut, distribution, even_edges, reach, scale_ratio
+from verify.dead_neuron.partition import Interval, are_comparable, cut, distribution, even_edges, reach, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.dead_neuron.tables import ONE
 from verify.enclosure import Enclosure
@@ -52,11 +52,11 @@ def weight_cells(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6; `theorems/proofs/dead_neuron.md`, cells of the weights.
     Rigour:   a lower bound; it converges to `p_1` as the cells shrink.
-    Returns None where less than two intervals per weight are affordable, for inputs from 2^300 on, and where nothing
-    positive is found.
+    Returns None where less than two intervals per weight are affordable, for inputs from 2^300 on, for scales of
+    weights and bias as far apart, and where nothing positive is found.
     """
     used = [i for i, (low, high) in enumerate(first.ranges) if low != 0 or high != 0]
-    if isinstance(first.weight, Zero) or not used:
+    if isinstance(first.weight, Zero) or not used or not are_comparable(first.weight, first.bias):
         return None
     inputs = [tuple(x[i] for i in used) for x in first.inputs]
     plain = isinstance(first.weight, Uniform) and isinstance(first.bias, Uniform)

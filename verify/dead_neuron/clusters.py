@@ -15,7 +15,7 @@ from theorems.hypotheses import Evidence
 from theorems.laws import Law, Zero
 from verify.dead_neuron.box import POINTS, Box, Lattice
 from verify.dead_neuron.directions import Array, as_floats
-from verify.dead_neuron.partition import deviation, scale_ratio
+from verify.dead_neuron.partition import are_comparable, deviation, scale_ratio
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.enclosure import Enclosure
 
@@ -31,10 +31,11 @@ def box_clusters(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6.6: `p_1 >= E_b prod_g P(dead on box g | b)`.
     Rigour:   a lower bound; the search for clusters only decides how sharp it is.
-    Returns None if the inputs lie in no common orthant, are 2^300 or more, or where the search finds nothing better
-    than a single box, which is `box_lattice`.
+    Returns None if the inputs lie in no common orthant, are 2^300 or more, if the scales of weights and bias are as far
+    apart, or where the search finds nothing better than a single box, which is `box_lattice`.
     """
-    if isinstance(first.weight, Zero) or not _same_orthant([first.ranges]):
+    comparable = are_comparable(first.weight, first.bias)
+    if isinstance(first.weight, Zero) or not comparable or not _same_orthant([first.ranges]):
         return None
     numbers = as_floats(first.inputs)
     if numbers is None:

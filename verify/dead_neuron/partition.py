@@ -13,11 +13,23 @@ import sympy
 
 from theorems.laws import Law, Normal, TruncatedNormal, Uniform, Zero
 from verify.enclosure import Enclosure, evaluate
-from verify.enclosure.arb import normal_density, normal_tail
+from verify.enclosure.arb import Undecidable, normal_density, normal_tail
 
-__all__ = ["Interval", "cut", "deviation", "distribution", "even_edges", "peak_density", "reach", "scale_ratio"]
+__all__ = [
+    "Interval",
+    "are_comparable",
+    "cut",
+    "deviation",
+    "distribution",
+    "even_edges",
+    "peak_density",
+    "reach",
+    "scale_ratio",
+]
 
 _BITS = 80
+_FAR = 16
+"""Beyond so many deviations normal tails are below 2^-80 by far, the unit of what is returned."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +59,24 @@ def scale_of(law: Law) -> sympy.Expr:
 
 
 def scale_ratio(law: Law, unit: Law) -> Enclosure:
-    """Enclose the scale of a law in units of another one's."""
+    """Enclose the scale of a law in units of another one's: exactly if the ratio is rational, else to 2^-90 of itself.
+
+    Fails:    Undecidable if the ratio is irrational and below 2^-1400.
+    """
     ratio = scale_of(law) / scale_of(unit)
     if ratio.is_Rational:
         return Enclosure.point(Fraction(int(ratio.p), int(ratio.q)))
-    return _rounded(evaluate(ratio, tolerance=Fraction(1, 2**100)), bits=96)
+    for bits in (96, 384, 1536):
+        found = _rounded(evaluate(ratio, tolerance=Fraction(1, 2 ** (bits + 4))), bits=bits)
+        if found.width * 2**90 <= found.lo:
+            return found
+    raise Undecidable(f"{ratio}, a ratio of scales, is too small to be enclosed")
+
+
+def are_comparable(one: Law, other: Law) -> bool:
+    """Whether the scales of two laws are within a factor 2^300 of each other, or one of them is 0."""
+    sizes = scale_of(one), scale_of(other)
+    return 0 in sizes or bool(sympy.Rational(1, 2**300) < sizes[0] / sizes[1] < 2**300)
 
 
 def reach(law: Law) -> Fraction:
@@ -78,6 +103,8 @@ def distribution(law: Law, x: Fraction) -> Enclosure:
         case Uniform():
             return Enclosure.point(min(max((1 + x) / 2, Fraction(0)), Fraction(1)))
         case Normal():
+            if abs(x) > _FAR:  # the exact tail would be a number of about x^2 digits
+                return _probability(_rounded(Enclosure.point(int(x > 0)), spare=1))
             return _probability(_rounded(normal_tail(-x)))
         case TruncatedNormal():
             return _probability(_truncated(x))
@@ -137,10 +164,11 @@ def _quotient(numerator: Enclosure, positive: Enclosure) -> Enclosure:
     return _rounded(Enclosure(low, high))
 
 
-def _rounded(value: Enclosure, *, bits: int = _BITS) -> Enclosure:
-    """The same with short numbers: outward to multiples of `2^-bits`."""
+def _rounded(value: Enclosure, *, bits: int = _BITS, spare: int = 0) -> Enclosure:
+    """The same with short numbers: outward to multiples of `2^-bits`, and so many multiples more."""
     return Enclosure(
-        Fraction(math.floor(value.lo * 2**bits), 2**bits), Fraction(math.ceil(value.hi * 2**bits), 2**bits)
+        Fraction(math.floor(value.lo * 2**bits) - spare, 2**bits),
+        Fraction(math.ceil(value.hi * 2**bits) + spare, 2**bits),
     )
 
 

@@ -49,8 +49,8 @@ def pinned_normal(first: FirstLayer) -> DeadProbability | None:
 
     Source:   math §6; `theorems/proofs/dead_neuron.md`, pinned linear forms.
     Rigour:   a lower bound; the search only decides how sharp it is.
-    Returns None for other laws, for more than 20,000 inputs, for inputs from 2^300 on, and where nothing positive is
-    found.
+    Returns None for other laws, for more than 20,000 inputs, for inputs from 2^300 on, for weights 2^200 times as
+    large as biases, and where nothing positive is found.
     """
     weight, bias = first.weight, first.bias
     if not (isinstance(weight, Normal) and isinstance(bias, Normal | Zero)):
@@ -78,7 +78,7 @@ def pinned_normal(first: FirstLayer) -> DeadProbability | None:
 
 def _unit_vectors(vectors: Sequence[Sequence[Fraction]], ratio: Enclosure | None) -> Array | None:
     points = as_floats(vectors)
-    if points is None:
+    if points is None or (ratio is not None and ratio.hi >= 2**200):
         return None
     if ratio is not None:
         points = np.hstack([float(ratio.lo) * points, np.ones((len(points), 1))])
@@ -191,15 +191,15 @@ def _load(vector: Sequence[Fraction], frame: _Frame, ratio: Enclosure | None) ->
         return _finished(forms, _scaled(size, common * common, 2 * bits))
     numerators, denominator = frame.coordinates([*whole, 0])
     constants, _ = frame.coordinates([0] * len(whole) + [1])
-    bits = _bits(1 + Fraction(size, common * common) * ratio.hi**2)
+    unit = Fraction(2) ** _bits(1 + Fraction(size, common * common) * ratio.hi**2)
     forms = []
     for value, constant in zip(numerators, constants, strict=True):
         exact, shift = Fraction(-value, denominator * common), Fraction(-constant, denominator)
         ends = sorted((exact * ratio.lo + shift, exact * ratio.hi + shift))
-        forms.append((math.floor(ends[0] * 2**bits), math.ceil(ends[1] * 2**bits)))
+        forms.append((math.floor(ends[0] * unit), math.ceil(ends[1] * unit)))
     square = Fraction(size, common * common)
     ends = [1 + square * ratio.lo**2, 1 + square * ratio.hi**2]
-    return _finished(forms, (math.floor(ends[0] * 4**bits), math.ceil(ends[1] * 4**bits)))
+    return _finished(forms, (math.floor(ends[0] * unit**2), math.ceil(ends[1] * unit**2)))
 
 
 def _finished(forms: Sequence[tuple[int, int]], square: tuple[int, int]) -> _Load:
@@ -225,9 +225,13 @@ def _short_above(value: Fraction) -> Fraction:
 
 @dataclass(frozen=True)
 class _Margin:
-    """`z >= (sum_i coefficients_i T_i - slack)/2^20`, and the level of the row of `tables.row` to look `z` up in."""
+    """`z = sum_i c_i T_i`, and the level of the row of `tables.row` to look `z` up in.
+
+    Symbols: coefficients = lower bounds of `c_i` in units `2^-20`, which exceed them by at most `width` units.
+    """
 
     coefficients: tuple[int, ...]
+    width: int
     level: int | None
 
 
@@ -245,13 +249,15 @@ def _margin(load: _Load, radii: Sequence[Fraction]) -> _Margin:
     else:
         stretch = 1 + level_variance(level)
         low, high = math.floor(low * stretch), math.ceil(high * stretch)
-    coefficients = []
-    for form, _ in load.forms:
-        if form >= 0:
-            coefficients.append(math.isqrt((form * form << 2 * _FORM_BITS) // high))
-        else:
-            coefficients.append(-math.isqrt((form * form << 2 * _FORM_BITS) // low) - 1)
-    return _Margin(tuple(coefficients), level)
+    below = [_quotient_below(form, low, high) for form, _ in load.forms]
+    above = [-_quotient_below(-form, low, high) for _, form in load.forms]
+    return _Margin(tuple(below), max(b - a for a, b in zip(below, above, strict=True)), level)
+
+
+def _quotient_below(form: int, low: int, high: int) -> int:
+    """A lower bound of `form/s` in units `2^-20` for every `s^2` in `[low, high]`."""
+    square = form * form << 2 * _FORM_BITS
+    return math.isqrt(square // high) if form >= 0 else -math.isqrt(square // low) - 1
 
 
 # --- the sum over the cells: whole numbers ---------------------------------------------------------------------------
@@ -262,8 +268,14 @@ def _lower_bound(margins: Sequence[_Margin], grids: Sequence[Sequence[Interval]]
     coefficients = np.array([margin.coefficients for margin in margins], dtype=np.int64)
     means = [np.array([math.floor(cell.mean.lo * 2**_MEAN_BITS) for cell in grid], dtype=np.int64) for grid in grids]
     masses = [np.array([math.floor(cell.mass.lo * ONE) for cell in grid], dtype=np.int64) for grid in grids]
-    # A coefficient may be one unit higher than it is written, a mean too.
-    slack = np.abs(coefficients).sum(axis=1) + sum(int(np.abs(mean).max()) + 1 for mean in means)
+    # Means and coefficients may be higher than they are written.
+    blurs = [
+        max(math.ceil(cell.mean.hi * 2**_MEAN_BITS) - int(low) for cell, low in zip(grid, mean, strict=True))
+        for grid, mean in zip(grids, means, strict=True)
+    ]
+    sizes = [int(np.abs(mean).max()) + blur for mean, blur in zip(means, blurs, strict=True)]
+    widths = np.array([margin.width for margin in margins], dtype=np.int64)
+    slack = np.abs(coefficients) @ np.array(blurs, dtype=np.int64) + widths * sum(sizes)
     levels = sorted({margin.level for margin in margins}, key=lambda level: -1 if level is None else level)
     rows = np.concatenate([row(level) for level in levels]).astype(np.int32)
     width = ROW_END - ROW_START + 1

@@ -96,10 +96,13 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _BiasCell:
-    """`b` in `[low, high]`: a lower bound of its probability, and how far its density may exceed its mean there."""
+    """A cell of `b`: how far its density may exceed its mean there, and bounds of ends, length and probability.
+
+    Symbols: low, length = upper bounds of the lower end and of the length; mass = a lower bound of the probability.
+    """
 
     low: Fraction
-    high: Fraction
+    length: Fraction
     mass: Fraction
     peak: Fraction
 
@@ -110,7 +113,8 @@ def pinned_sums(first: FirstLayer) -> DeadProbability | None:
     Source:   math §6; `theorems/proofs/dead_neuron.md`, pinned sums.
     Rigour:   a lower bound; the search only decides how sharp it is.
     Returns None for normal weights with normal or zero biases (`pinned_normal` is sharper), for inputs from 2^300 on,
-    where the work would exceed the budget, and where nothing positive is found.
+    for scales of weights and bias more than 2^300 apart, where the work would exceed the budget or numbers would leave
+    64 bits, and where nothing positive is found.
     """
     weight, bias = first.weight, first.bias
     # With zero biases the length of an input does not matter.
@@ -119,11 +123,16 @@ def pinned_sums(first: FirstLayer) -> DeadProbability | None:
     if isinstance(weight, Zero) or rotatable or not inputs:
         return None
     ratio = scale_ratio(bias, weight)
+    if not isinstance(bias, Zero) and not Fraction(1, 2**300) < ratio.lo < 2**300:
+        return None
     numbers = as_floats(inputs)
     plan = None if numbers is None else _plan(numbers, weight, bias, float(ratio.hi))
     if plan is None or len(inputs) * sum(len(step.values) for step in plan.steps) > 2 * MOST_WORK:
         return None
-    lower = _lower_bound(inputs, plan, _bias_cells(bias, ratio))
+    try:
+        lower = _lower_bound(inputs, plan, _bias_cells(bias, ratio))
+    except OverflowError:
+        return None
     if lower <= 0:
         return None
     why = f"a sum of intervals of the weights, and the bias, pinned; union over {len(inputs)} inputs"
@@ -202,13 +211,13 @@ def _steps(weight: Law, depths: Sequence[int], form: Array) -> tuple[tuple[_Step
 def _bias_cells(bias: Law, ratio: Enclosure) -> tuple[_BiasCell, ...]:
     """The bias, in units of the scale of the weights, in cells; all of it in one if it is 0."""
     if isinstance(bias, Zero):
-        return (_BiasCell(Fraction(0), Fraction(0), Fraction(1), Fraction(1)),)
+        return (_BiasCell(low=Fraction(0), length=Fraction(0), mass=Fraction(1), peak=Fraction(1)),)
     cells = []
     for cell in cut(bias, even_edges(bias, _BIAS_CELLS if isinstance(bias, Uniform) else 3 * _BIAS_CELLS)):
-        low = cell.low * (ratio.lo if cell.low > 0 else ratio.hi)
-        high = cell.high * (ratio.hi if cell.high > 0 else ratio.lo)
+        low = cell.low * (ratio.hi if cell.low > 0 else ratio.lo)
+        length = (cell.high - cell.low) * ratio.hi
         peak = peak_density(bias, cell.low, cell.high) * (cell.high - cell.low) / cell.mass.lo
-        cells.append(_BiasCell(low, high, cell.mass.lo, peak))
+        cells.append(_BiasCell(low=low, length=length, mass=cell.mass.lo, peak=peak))
     return tuple(cells)
 
 
@@ -216,7 +225,10 @@ def _bias_cells(bias: Law, ratio: Enclosure) -> tuple[_BiasCell, ...]:
 
 
 def _lower_bound(inputs: Sequence[Sequence[Fraction]], plan: _Plan, cells: Sequence[_BiasCell]) -> Fraction:
-    """`sum over T and bias cells of P(T, cell) max(0, 1 - sum_j P(active at j | T, cell))`, rounded down."""
+    """`sum over T and bias cells of P(T, cell) max(0, 1 - sum_j P(active at j | T, cell))`, rounded down.
+
+    Fails:    OverflowError if numbers would leave 64 bits.
+    """
     masses = _masses(plan)
     kept = np.flatnonzero(masses >= _KEPT)
     active = np.zeros((len(kept), len(cells)), dtype=np.int64)
@@ -271,10 +283,12 @@ def _active(
     lowest, highest = int(where.min()), int(where.max())
     smoothing = _smoothing(ratios, plan.radii)
     ramp = Fraction(round(_RAMP * spread / float(mesh)))
+    largest_sum = max(sum(row.tolist()) for row in given)
     found = np.empty((len(given), len(cells)), dtype=np.int64)
     for q, cell in enumerate(cells):
-        ends = (_short(cell.low / mesh), max(ramp, _short((cell.high - cell.low) / mesh)))
+        ends = (_short(cell.low / mesh), max(ramp, _short(cell.length / mesh)))
         excess = _excess(lowest, highest, law.offset, smoothing, ends, cell.peak)
+        _check_size(largest_sum * int(excess.max()))
         found[:, q] = (given * excess[where - lowest]).sum(axis=1) >> _SHARE
     return np.asarray(np.minimum(found + 1, 2 * ONE))
 
@@ -284,7 +298,7 @@ class _JointLaw:
     """Upper bounds of the law of `(X, T)` in units `2^-42`: rows are values of `X`, columns the window of `T`.
 
     Row `k` is `X = (first + k + tilt T + offset) mesh`. Convex increasing functions have no smaller mean under it than
-    under the law of `X` without the noise of what stays free.
+    under the law of `X` without the noise of what stays free. No entry reaches 2^43.
     """
 
     state: Ints
@@ -301,6 +315,7 @@ def _joint_law(ratios: Sequence[int], plan: _Plan, tilt: int, unit: int) -> _Joi
     row = width + 2 * side
     state = np.zeros((below + 1) * row, dtype=np.int64)
     state[below * row + side - plan.window[0]] = 1 << _UNIT
+    most = 1 << _UNIT  # of the sum of the state
     for step, move in zip(plan.steps, moves, strict=True):
         edge = max(1 - min(whole for whole, _ in move), 0)
         top = max(max(whole + (part > 0) for whole, part in move), 0)
@@ -315,6 +330,10 @@ def _joint_law(ratios: Sequence[int], plan: _Plan, tilt: int, unit: int) -> _Joi
                 lower -= upper
                 following[first + row : first + row + len(state)] += upper
             following[first : first + len(state)] += lower
+        # Masses are rounded up once for every value and every entry, sums once for every entry.
+        most += (len(step.values) + 1) * len(following)
+        most += 0 if step.above is None else most * max(sum(step.above) - (1 << _SHARE), 0) >> _SHARE
+        _check_size(most << 63 - _UNIT - 1)
         places = _SPLIT + (1 if step.above is None else 0)
         following += (1 << places) - 1
         following >>= places
@@ -370,6 +389,15 @@ def _excess(
     # z = -(X + low + ramp)/s in steps of the table, rounded down.
     slope = math.ceil(STEPS * 2**_PLACES / smoothing)
     start = math.ceil((offset + lowest + low + ramp) / smoothing * STEPS * 2**_PLACES)
+    _check_size(abs(start) + (highest - lowest + 1) * slope)
     index = -(start + np.arange(highest - lowest + 1) * slope) >> _PLACES
+    losses = loss(index)
     factor = math.ceil(peak * smoothing / ramp * 2**_SHARE)
-    return np.asarray(-(-(loss(index) * factor) >> 30))
+    _check_size(int(losses.max()) * factor)
+    return np.asarray(-(-(losses * factor) >> 30))
+
+
+def _check_size(value: int) -> None:
+    """Fails: OverflowError if a whole number is too large for 64 bits."""
+    if abs(value) >> 63:
+        raise OverflowError("a whole number outside 64 bits")

@@ -35,6 +35,9 @@ _FINE = 256
 _LOWEST = -12
 _LOG_BITS = 32
 _STANDARD = Normal(sympy.Integer(1))
+_BLOCK = 256
+_LARGEST = 1 - Fraction(1, 2**40)
+"""Largest size of a load: up to it, arguments of the table of `log Phi` stay below 2^63."""
 
 
 def one_factor(first: FirstLayer) -> DeadProbability | None:
@@ -65,8 +68,8 @@ def one_factor_bound(first: FirstLayer, loads: Sequence[Fraction]) -> Fraction:
 
     Source:   math §6.7.
     Rigour:   a lower bound of `p_1`.
-    Fails:    InvalidInput if the weights are not normal, a load is not in (-1, 1), or `lambda_j lambda_k <= rho_jk`
-              cannot be verified for some pair.
+    Fails:    InvalidInput if the weights are not normal, a load is larger than 1 - 2^-40 in size, or
+              `lambda_j lambda_k <= rho_jk` cannot be verified for some pair.
     """
     vectors = _Vectors.of(first) if isinstance(first.weight, Normal) and isinstance(first.bias, Normal | Zero) else None
     if vectors is None:
@@ -75,8 +78,10 @@ def one_factor_bound(first: FirstLayer, loads: Sequence[Fraction]) -> Fraction:
         )
     if len(loads) != vectors.count:
         raise InvalidInput(f"{len(loads)} loads: expected {vectors.count}, one for each input")
-    if not all(-1 < load < 1 for load in loads):
-        raise InvalidInput("a load is outside (-1, 1): expected correlations with the common factor")
+    if not all(abs(load) <= _LARGEST for load in loads):
+        raise InvalidInput(
+            "a load is outside (-1, 1), or within 2^-40 of an end: expected correlations with the common factor"
+        )
     pair = vectors.violated(loads)
     if pair is not None:
         j, k = pair
@@ -98,7 +103,12 @@ class _Vectors:
         floors = np.array([[math.floor(value * 2**_PLACES) for value in row] for row in rows], dtype=np.int64)
         self.count = len(rows)
         negative = 2 * np.maximum(-floors, 0).sum(axis=1)
-        self.gram: Ints = exact_product(floors, floors.T) - negative[:, None] - negative[None, :]
+        # Sums of 256 products of entries up to about 2^22 are exact in one product of matrices.
+        products = np.zeros((len(rows), len(rows)), dtype=np.int64)
+        for start in range(0, floors.shape[1], _BLOCK):
+            part = floors[:, start : start + _BLOCK]
+            products += exact_product(part, part.T)
+        self.gram: Ints = products - negative[:, None] - negative[None, :]
         squares_above = ((np.abs(floors) + 2) ** 2).sum(axis=1)
         squares_below = (np.maximum(np.abs(floors) - 2, 0) ** 2).sum(axis=1)
         self.most: Ints = np.array([math.isqrt(int(square)) + 1 for square in squares_above], dtype=np.int64)

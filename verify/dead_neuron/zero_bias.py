@@ -16,6 +16,7 @@ from scipy.special import betainc
 from theorems.hypotheses import Evidence
 from theorems.laws import Normal, Zero
 from theorems.setting import Vector
+from verify.dead_neuron.partition import are_comparable
 from verify.dead_neuron.result import DeadProbability, FirstLayer
 from verify.enclosure import Enclosure, evaluate
 from verify.separation import separate
@@ -86,9 +87,11 @@ def normal_cap(first: FirstLayer) -> DeadProbability | None:
     vector within the angle `arcsin s` of u is dead: share `J(arcsin s)/(2 J(pi/2))`, `J(a)` the integral of
     `sin^(n-2)` over [0, a], in n dimensions.
     Rigour:   lower bound: s is exact for the direction that a float search proposes, then rounded down. Declines if
-              `(sb/sw)^2` is irrational or no direction is found.
+              `(sb/sw)^2` is irrational, sb and sw are a factor 2^300 apart, or no direction is found.
     """
     if not isinstance(first.weight, Normal) or not isinstance(first.bias, Normal | Zero):
+        return None
+    if not are_comparable(first.weight, first.bias):
         return None
     lift = (first.bias.scale / first.weight.scale) ** 2 if isinstance(first.bias, Normal) else sympy.Integer(0)
     rays = first.inputs if lift else first.rays
