@@ -12,9 +12,6 @@ import pytest
 import sympy
 import torch
 
-# Proofs on the code of an optimizer are being written: nothing uses them yet, and some of their tests still fail.
-collect_ignore_glob = ["verify/test_code_proof*.py"]
-
 hypothesis.settings.register_profile(
     "nonconv", derandomize=True, deadline=None, max_examples=40, database=None, print_blob=False
 )

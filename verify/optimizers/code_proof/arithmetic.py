@@ -6,8 +6,9 @@ with their rounding, so the rounded ends enclose; results of a composite kernel 
 and may use fused multiply-add) and of library functions are widened outward.
 
 `finite=True` leaves out two kinds of execution: those in which an operation on finite numbers overflows to an infinity,
-and those in which one underflows to 0. A division by 0, a logarithm of 0 or a root of a negative number is never left out.
-"""  # noqa: E501
+and those in which one underflows to 0. A division by 0, a logarithm of 0 or a root of a negative number is never left
+out.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ from verify.optimizers.code_proof.element import (
     key_of_element,
     key_of_value,
 )
+from verify.optimizers.code_proof.plain import isinf, max, min
 
-__all__ = ["Arithmetic"]
+__all__ = ["Arithmetic", "Definition"]
 
 BOOLEAN = Element(0.0, 1.0)
 TRUE, FALSE = ONE, ZERO
@@ -40,6 +42,7 @@ TRUE, FALSE = ONE, ZERO
 CONCEDED_BITS = 5
 
 
+SINGLE_PRECISION, SMALLEST_SINGLE, LARGEST_SINGLE = 24, -149, 3.4028234663852886e38
 SMALLEST = math.ldexp(1.0, -1074)
 
 
@@ -62,7 +65,7 @@ def _quotients(first: Sequence[float], second: Sequence[float]) -> list[float]:
     found = []
     for x in first:
         for y in second:
-            found.append(0.0 if math.isinf(y) else float(x) / float(y))
+            found.append(0.0 if isinf(y) else float(x) / float(y))
             if found[-1] == 0 and x != 0:
                 found.append(math.copysign(SMALLEST, math.copysign(1.0, x) * math.copysign(1.0, y)))
     return found
@@ -99,7 +102,8 @@ class Arithmetic:
     ) -> Element:
         """The element with these ends, rounded outward to the format; overflow of finite inputs is left out if asked.
 
-        loose: the ends come from roundings that the kernel may not make; widen by one unit, except exact zeros.
+        loose: the ends come from roundings that the kernel may not make; widen by one unit, except exact zeros. Kernels
+        for 16 bits keep such intermediate results in 32 bits: what is left out is overflow of these.
         """
         if loose:
             lo, hi = (lo if lo == 0 else _down(lo)), (hi if hi == 0 else _up(hi))
@@ -108,7 +112,8 @@ class Arithmetic:
         lo, hi = form.down(lo), form.up(hi)
         nan = nan or any(element.nan for element in inputs)
         if self.finite and (lo == -INFINITY or hi == INFINITY) and all(element.is_finite for element in inputs):
-            lo, hi = (min(max(end, form.minimum), form.maximum) for end in (lo, hi))
+            largest = LARGEST_SINGLE if loose and form.precision < SINGLE_PRECISION else form.maximum
+            lo, hi = (min(max(end, -largest), largest) for end in (lo, hi))
             nan = False
         return Element(lo, hi, nan)
 
@@ -118,7 +123,8 @@ class Arithmetic:
             return result
         if result.is_zero:
             return result
-        least = math.ldexp(1.0, form.smallest)
+        # Kernels for 16 bits keep intermediate results in 32 bits.
+        least = math.ldexp(1.0, min(form.smallest, SMALLEST_SINGLE))
         lo = least if 0 <= result.lo < least else result.lo
         hi = -least if -least < result.hi <= 0 else result.hi
         return Element(lo, hi, result.nan, result.link, result.key)
@@ -141,7 +147,7 @@ class Arithmetic:
         kept = self.finite and all(element.is_finite for element in inputs)
 
         def outward(end: float, side: float) -> float:
-            if math.isinf(end) or end == 0:
+            if isinf(end) or end == 0:
                 return end
             moved = end + side * slack * abs(end)
             if abs(moved) < normal and side * moved < 0:
@@ -206,7 +212,7 @@ class Arithmetic:
         return Element(result.lo, result.hi, result.nan, result.link, key)
 
     def known_better(self, element: Element, facts: dict[int, Range], depth: int = 4) -> Element:
-        """The element, given ranges of some named numbers; computed again from its definition if that depends on them."""  # noqa: E501
+        """The element, given ranges of some named numbers; computed again from its definition if it uses them."""
         key = element.key
         if key is None or depth == 0:
             return element
@@ -324,7 +330,8 @@ class Arithmetic:
             return x
         nan = (x.may_be_zero and y.may_be_zero) or (x.may_be_infinite and y.may_be_infinite) or x.nan or y.nan
         if x.is_zero:
-            return Element(0.0, 0.0, nan)
+            result = Element(0.0, 0.0, nan)
+            return result if loose else self._keyed("div", form, result, x, y)
         if y.may_be_zero:
             result = Element(-INFINITY, INFINITY, nan)
             return result if loose else self._keyed("div", form, result, x, y)
@@ -456,7 +463,7 @@ class Arithmetic:
         """An increasing function that is defined everywhere, with its limits at the infinities."""
 
         def end(number: float) -> float:
-            if math.isinf(number):
+            if isinf(number):
                 return lowest if number < 0 else highest
             try:
                 return function(number)
@@ -471,7 +478,7 @@ class Arithmetic:
         def end(number: float) -> float:
             if number <= pole:
                 return -INFINITY
-            return INFINITY if math.isinf(number) else function(number)
+            return INFINITY if isinf(number) else function(number)
 
         lo, hi = end(x.lo), end(x.hi)
         result = self.library(form, (x,), lo, hi)
@@ -530,14 +537,13 @@ class Arithmetic:
     # --- steps and signs ---------------------------------------------------------------------------------------------
 
     def sign(self, form: Format, x: Element) -> Element:
-        """-1, 0 or 1."""
-        return Element(
-            1.0 if x.lo > 0 else 0.0 if x.lo == 0 else -1.0, -1.0 if x.hi < 0 else 0.0 if x.hi == 0 else 1.0, x.nan
-        )
+        """-1, 0 or 1; for NaN torch gives 0 or NaN."""
+        lo, hi = (1.0 if end > 0 else 0.0 if end == 0 else -1.0 for end in (x.lo, x.hi))
+        return Element(min(lo, 0.0), max(hi, 0.0), True) if x.nan else Element(lo, hi)
 
     def stepwise(self, form: Format, x: Element, function: Callable[[float], float]) -> Element:
         """An increasing function with exact values, such as floor; infinities stay."""
-        lo, hi = (end if math.isinf(end) else float(function(end)) for end in (x.lo, x.hi))
+        lo, hi = (end if isinf(end) else float(function(end)) for end in (x.lo, x.hi))
         return Element(lo, hi, x.nan)
 
     def fraction(self, form: Format, x: Element) -> Element:
@@ -718,6 +724,9 @@ class Arithmetic:
         """The sum divided by the number of terms (NaN for none)."""
         if not terms:
             return Element(0.0, 0.0, True)
+        if form.precision < SINGLE_PRECISION:  # the sum is kept in 32 bits, where it need not overflow
+            lo, hi = min(term.lo for term in terms), max(term.hi for term in terms)
+            return self.library(form, (*terms, ZERO), lo, hi, nan=lo == -INFINITY and hi == INFINITY)
         total = self.total(form, terms)
         count = Element(float(len(terms)), float(len(terms)))
         result = self.div(form, total, count, loose=True)
@@ -740,7 +749,7 @@ class Arithmetic:
         overflows = not self.finite and bound.hi * bound.hi > form.maximum
         least = max(size.lo for size in sizes)
         squared = least if self.finite else math.sqrt(form.down(least * least))
-        lo = 0.0 if math.isinf(least) else min(least, squared)
+        lo = 0.0 if isinf(least) else min(least, squared)
         result = self.library(form, sizes, lo, INFINITY if overflows else bound.hi, nan=nan)
         return Element(max(result.lo, 0.0), result.hi, result.nan)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from verify.optimizers.code_proof.element import INFINITY, Element, fresh_key, key_of, key_of_element
 
-__all__ = ["Combination", "Comparison", "Range", "comparison_of", "facts_of", "remember"]
+__all__ = ["Combination", "Comparison", "Range", "comparison_of", "condition_of", "facts_of", "recall", "remember"]
 
 Range = tuple[float, float, bool]
 """Lower end, upper end, whether NaN is possible."""
@@ -47,6 +47,16 @@ def remember(condition: Comparison | Combination, result: Element) -> Element:
     key = fresh_key() if None in keys else key_of(("condition", condition.name, whole, tuple(keys)))
     _CONDITIONS[key] = condition
     return Element(result.lo, result.hi, False, None, key)
+
+
+def condition_of(key: int) -> Comparison | Combination | None:
+    """The condition after which a truth value is named."""
+    return _CONDITIONS.get(key)
+
+
+def recall(key: int, condition: Comparison | Combination) -> None:
+    """Name a truth value after a condition once more."""
+    _CONDITIONS[key] = condition
 
 
 def comparison_of(element: Element) -> Comparison | None:

@@ -18,6 +18,8 @@ from typing import Final
 
 import torch
 
+from verify.optimizers.code_proof.plain import isinf, max, min
+
 __all__ = [
     "ONE",
     "TOP",
@@ -150,7 +152,7 @@ class Format:
         return self._directed(number, math.ceil, self.minimum, INFINITY)
 
     def _directed(self, number: float, rounding: object, below: float, above: float) -> float:
-        if math.isinf(number) or number == 0 or self.precision == 53:
+        if isinf(number) or number == 0 or self.precision == 53:
             return number
         if number > self.maximum:
             return above
@@ -166,7 +168,7 @@ class Format:
         low, high = self.down(number), self.up(number)
         if low == high:
             return low
-        if math.isinf(low) or math.isinf(high):
+        if isinf(low) or isinf(high):
             return float(torch.tensor(number, dtype=torch.float64).to(self.dtype))
         if number - low != high - number:
             return low if number - low < high - number else high

@@ -19,7 +19,7 @@ import sys
 import threading
 import types
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,7 @@ from verify.optimizers.code_proof.element import (
     key_of_element,
     widened,
 )
+from verify.optimizers.code_proof.plain import max, min
 from verify.optimizers.code_proof.refusal import NoProof
 from verify.optimizers.code_proof.scalars import LARGEST_COUNT, ScalarNode, to_number
 from verify.optimizers.code_proof.tensor import AbstractTensor, narrowed
@@ -45,15 +46,26 @@ from verify.optimizers.code_proof.watch import is_constant_package
 
 __all__ = ["Contents", "Survey", "survey"]
 
-_ATOMS = (str, bytes, type(None), bool, complex, torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout,  # noqa: E501
-          types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.ModuleType,
-          types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodWrapperType, type, re.Pattern, enum.Enum,
-          logging.Logger, range, slice, type(Ellipsis), type(NotImplemented), torch.Generator, property, classmethod,
-          staticmethod, types.GenericAlias, types.UnionType, types.CodeType, types.ClassMethodDescriptorType,
-          type(threading.Lock()), torch._ops.OpOverload, torch._ops.OpOverloadPacket)  # fmt: skip
+_ATOMS = (
+    str, bytes, type(None), bool, complex, torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout,
+    types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.ModuleType,
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodWrapperType, re.Pattern, enum.Enum,
+    logging.Logger, range, slice, type(Ellipsis), type(NotImplemented), torch.Generator,
+    types.GenericAlias, types.UnionType, types.CodeType, types.ClassMethodDescriptorType,
+    type(threading.Lock()), torch._ops.OpOverload, torch._ops.OpOverloadPacket,
+)  # fmt: skip
 
 
+# The flag by which Python marks classes that are not made by a class statement.
+IMMUTABLE_TYPE = 1 << 8
 _OWN = ("codes", "outside")
+# Attributes of classes that say how they are made, and do not change.
+_OF_EVERY_CLASS = frozenset({
+    "__module__", "__qualname__", "__name__", "__doc__", "__dict__", "__weakref__", "__slots__", "__annotations__",
+    "__parameters__", "__orig_bases__", "__abstractmethods__", "_abc_impl", "__dataclass_fields__",
+    "__dataclass_params__", "__match_args__", "__firstlineno__", "__static_attributes__", "__mro__", "__bases__",
+    "__hash__",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,17 @@ def survey(roots: Iterable[tuple[str, Any]], modules: Iterable[tuple[dict[str, A
         walker.visit(root, name, None)
     for module, names in modules:
         walker.visit_globals(module, sorted(names))
+    _tell_apart(walker.slots)
     return Survey(tuple(walker.structure), walker.slots, walker.restorers)
+
+
+def _tell_apart(slots: Iterable[Slot]) -> None:
+    """Names stand for the numbers in the slots: no two slots may share one."""
+    seen: dict[str, int] = {}
+    for slot in slots:
+        seen[slot.name] = seen.get(slot.name, 0) + 1
+        if seen[slot.name] > 1:
+            slot.name = f"{slot.name}#{seen[slot.name]}"
 
 
 @dataclass
@@ -144,14 +166,17 @@ class _Walker:
     seen: dict[int, int] = field(default_factory=dict)
     kept: list[object] = field(default_factory=list)
     memories: dict[int, int] = field(default_factory=dict)
+    classes: set[type] = field(default_factory=set)
 
     def visit(self, value: Any, name: str, put: Callable[[Any], None] | None) -> None:
         """Record one value; `put` replaces it where it was found."""
         if isinstance(value, bool) or value is None:
             self.structure.append(("atom", value))
+        elif isinstance(value, enum.Enum):
+            self.structure.append(("identity", id(value)))
         elif isinstance(value, int | float):
             self._number(value, name, put)
-        elif isinstance(value, str | bytes | complex | torch.dtype | torch.device | torch.Size):
+        elif type(value) in (str, bytes, complex) or isinstance(value, torch.dtype | torch.device | torch.Size):
             self.structure.append(("atom", type(value).__name__, str(value) if not isinstance(value, bytes) else value))
         elif id(value) in self.seen:
             self.structure.append(("again", self.seen[id(value)]))
@@ -163,18 +188,25 @@ class _Walker:
     def _number(self, value: Any, name: str, put: Callable[[Any], None] | None) -> None:
         node = getattr(value, "node", None)
         whole = isinstance(value, int)
+        if node is None and type(value) not in (int, float):
+            raise NoProof(f"{name} holds a number of type {type(value).__name__}")
+        if put is None and node is not None:
+            raise NoProof(f"{name}, an unknown number, is kept in something that cannot be changed")
         if put is None:  # inside something that cannot be changed: part of the structure
-            self.structure.append(("number", whole, node.key if node is not None else repr(value)))
+            self.structure.append(("number", whole, repr(value)))
             return
-        self.structure.append(("slot", whole))
-        ends = node.range() if node is not None else _range_of(value)
+        # The sign of a zero is not part of its range: a known zero is not taken for an unknown one.
+        known_zero = repr(value) if node is None and not whole and value == 0 else ""
+        self.structure.append(("slot", whole, known_zero))
+        ends = _range_of(value) if node is None else _bounded(node.range()) if whole else node.range()
         key = ("number", whole, ends[0]) if ends[0] == ends[1] and not ends[2] else ("key", node and node.key)
         place = put
 
         def fill(contents: Contents, symbol: str | None) -> None:
-            place(_number_from(contents, whole, symbol))
+            if not known_zero:
+                place(_number_from(contents, whole, symbol))
 
-        limits = (-math.inf, math.inf) if whole else (-sys.float_info.max, sys.float_info.max)
+        limits = (-LARGEST_COUNT, LARGEST_COUNT) if whole else (-sys.float_info.max, sys.float_info.max)
         self.slots.append(Slot(name, Contents(limits, (), ends), key, fill))
 
     def _object(self, value: Any, name: str) -> None:
@@ -186,22 +218,38 @@ class _Walker:
             self._list(value, name)
         elif isinstance(value, tuple):
             self.structure.append(("tuple", type(value).__name__, len(value)))
+            self._attributes(getattr(value, "__dict__", {}), name)
             for index, item in enumerate(value):
                 self.visit(item, f"{name}[{index}]", None)
         elif isinstance(value, set | frozenset):
             self._set(value, name)
         elif isinstance(value, types.FunctionType):
             self._function(value, name)
+        elif isinstance(value, type):
+            self.structure.append(("identity", id(value)))
+            self._classes(value)
+        elif isinstance(value, types.ModuleType) and not is_constant_package(value.__name__):
+            raise NoProof(f"{name} holds the module {value.__name__}, whose contents are not followed")
+        elif isinstance(value, staticmethod | classmethod):
+            self.structure.append("wrapped function")
+            self._attributes(value.__dict__, name)
+            self.visit(value.__func__, name, None)
+        elif isinstance(value, property):
+            self.structure.append("property")
+            for part in (value.fget, value.fset, value.fdel):
+                self.visit(part, name, None)
         elif isinstance(value, types.MethodType):
             self.structure.append("method")
             self.visit(value.__func__, f"{name}.__func__", None)
             self.visit(value.__self__, f"{name}.__self__", None)
         elif isinstance(value, functools.partial):
             self.structure.append("partial")
+            self._attributes(value.__dict__, name)
             for label in ("func", "args", "keywords"):
                 self.visit(getattr(value, label), f"{name}.{label}", None)
         elif isinstance(value, weakref.ref):
             self.structure.append("reference")
+            self._attributes(getattr(value, "__dict__", {}), name)
             self.visit(value(), name, None)
         elif isinstance(value, _ATOMS):
             self.structure.append(("identity", id(value)))
@@ -211,6 +259,7 @@ class _Walker:
     def _tensor(self, value: torch.Tensor, name: str) -> None:
         if not isinstance(value, AbstractTensor):
             self.structure.append(("outside", id(value)))
+            self._attributes(value.__dict__, name)
             return
         codes, requires = value.codes, value.requires_grad
         grad = value.grad if value.is_leaf else None
@@ -265,9 +314,11 @@ class _Walker:
         self.structure.append(("dict", type(value).__name__, len(value)))
         saved = dict(value)
 
+        kind = OrderedDict if isinstance(value, OrderedDict) else dict
+
         def restore() -> None:
-            dict.clear(value)
-            dict.update(value, saved)
+            kind.clear(value)
+            kind.update(value, saved)
 
         self.restorers.append(restore)
         for index, (key, item) in enumerate(saved.items()):
@@ -290,6 +341,7 @@ class _Walker:
         self.restorers.append(restore)
         for index, item in enumerate(saved):
             self.visit(item, f"{name}[{index}]", functools.partial(value.__setitem__, index))
+        self._attributes(getattr(value, "__dict__", {}), name)
 
     def _set(self, value: Any, name: str) -> None:
         self.structure.append(("set", type(value).__name__, len(value)))
@@ -303,6 +355,7 @@ class _Walker:
             self.restorers.append(restore)
         for index, item in enumerate(sorted(saved, key=self._place)):
             self.visit(item, f"{name}{{{index}}}", None)
+        self._attributes(getattr(value, "__dict__", {}), name)
 
     def _place(self, item: Any) -> tuple[str, int, str]:
         """An order of set elements that does not depend on hashing."""
@@ -310,8 +363,11 @@ class _Walker:
         return type(item).__name__, self.seen.get(id(item), len(self.seen)), str(item) if plain else ""
 
     def _function(self, value: types.FunctionType, name: str) -> None:
-        if hasattr(value, "cache_clear") or is_constant_package(value.__module__ or ""):
+        if is_constant_package(str(value.__globals__.get("__name__", ""))):
             self.structure.append(("identity", id(value)))
+            for index, cell in enumerate(value.__closure__ or ()):
+                self._wrapped_function(cell, f"{name}.closure[{index}]")
+            self._attributes({key: item for key, item in value.__dict__.items() if _is_function(item)}, name)
             return
         self.structure.append(("function", id(value.__code__)))
         self._attributes(value.__dict__, name)
@@ -320,6 +376,15 @@ class _Walker:
                 self.visit(part, f"{name} defaults", None)
         for label, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
             self._cell(cell, f"{name}.{label}")
+
+    def _wrapped_function(self, cell: types.CellType, name: str) -> None:
+        """A decorator of torch or Python holds the function that it decorates."""
+        try:
+            inner = cell.cell_contents
+        except ValueError:
+            return
+        if _is_function(inner):
+            self.visit(inner, name, None)
 
     def _cell(self, cell: types.CellType, name: str) -> None:
         if id(cell) in self.seen:
@@ -340,7 +405,8 @@ class _Walker:
         kind = type(value)
         attributes = getattr(value, "__dict__", None)
         slots = [label for owner in kind.__mro__ for label in _slots_of(owner)]
-        if attributes is None and not slots and kind is not object:
+        foreign = any(_is_foreign(owner) for owner in kind.__mro__)
+        if foreign or (attributes is None and not slots and kind is not object):
             raise NoProof(f"{name} holds a {kind.__module__}.{kind.__name__}, whose contents cannot be seen")
         self.structure.append(("instance", kind.__module__, kind.__qualname__))
         if attributes is not None:
@@ -355,12 +421,13 @@ class _Walker:
     def _classes(self, kind: type) -> None:
         """Class attributes can remember something too; the classes of torch and Python are taken as constant."""
         for owner in kind.__mro__:
-            if is_constant_package(owner.__module__) or id(owner) in self.seen or issubclass(owner, enum.Enum):
+            if is_constant_package(owner.__module__) or owner in self.classes or issubclass(owner, enum.Enum):
                 continue
-            self.seen[id(owner)] = len(self.seen)
-            self.kept.append(owner)
-            own = {key: item for key, item in vars(owner).items() if not key.startswith(("__", "_abc_"))}
-            self._named_values(own, owner.__qualname__, functools.partial(setattr, owner))
+            self.classes.add(owner)
+            own = {key: item for key, item in vars(owner).items() if key not in _OF_EVERY_CLASS}
+            self._named_values(own, f"{owner.__module__}.{owner.__qualname__}", functools.partial(setattr, owner))
+            self.restorers.append(functools.partial(_without_others, owner, frozenset(vars(owner))))
+            self._classes(type(owner))
 
     def _attributes(self, attributes: dict[str, Any], name: str, skip: tuple[str, ...] = ()) -> None:
         saved = {key: item for key, item in attributes.items() if key not in skip}
@@ -379,6 +446,8 @@ class _Walker:
     def visit_globals(self, module: dict[str, Any], names: list[str]) -> None:
         """The named globals of a module; what a step adds to them is followed once it is named."""
         label = str(module.get("__name__"))
+        absent = [name for name in names if name not in module]
+        self.restorers.append(functools.partial(_remove, module, absent))
         self._named_values({name: module[name] for name in names if name in module}, label, module.__setitem__)
 
     def _named_values(self, values: dict[str, Any], name: str, change: Callable[[str, Any], None]) -> None:
@@ -391,14 +460,48 @@ class _Walker:
                 self.visit(item, f"{name}.{key}", functools.partial(change, key))
 
 
+def _remove(module: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        module.pop(name, None)
+
+
 def _copy_back(memory: torch.Tensor, saved: torch.Tensor) -> None:
     memory.copy_(saved)
 
 
+def _is_foreign(owner: type) -> bool:
+    """Whether a class is written in C, so that its objects may hold more than their attributes show."""
+    if owner is object or issubclass(owner, BaseException):
+        return False
+    bound = type(owner).__name__ == "pybind11_type"
+    return bound or bool(owner.__flags__ & IMMUTABLE_TYPE) or "__module__" not in vars(owner)
+
+
+def _is_function(value: object) -> bool:
+    return isinstance(value, types.FunctionType | types.MethodType)
+
+
+def _without_others(owner: type, names: frozenset[str]) -> None:
+    for name in set(vars(owner)) - names:
+        delattr(owner, name)
+
+
 def _slots_of(owner: type) -> tuple[str, ...]:
+    """The slots of a class, under the names by which their values are found."""
     slots = owner.__dict__.get("__slots__", ())
     listed = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(label for label in listed if label not in ("__dict__", "__weakref__"))
+    private = f"_{owner.__name__.lstrip('_')}"
+    return tuple(
+        f"{private}{label}" if label.startswith("__") and not label.endswith("__") else label
+        for label in listed
+        if label not in ("__dict__", "__weakref__")
+    )
+
+
+def _bounded(ends: tuple[float, float, bool]) -> tuple[float, float, bool]:
+    """Whole numbers that are kept stay below 2^53 in size, as step counters do: a condition of every claim."""
+    count = int(LARGEST_COUNT)
+    return (ends[0] if ends[0] > -count else -count), (ends[1] if ends[1] < count else count), False
 
 
 def _range_of(value: float) -> tuple[float, float, bool]:

@@ -2,9 +2,9 @@
 
 The order of attack for an operation: a rule of its own; for an in-place or `out=` variant, the rule of the functional
 one, then a write; for a view, the same view of the codes; for `_foreach_*`, the rule tensor by tensor; for a composite
-operation, its parts. What remains and changes nothing in place gives results of which nothing is known; what remains and
-writes makes everything it writes unknown. Nothing is ever run on numbers that the program does not know itself.
-"""  # noqa: E501
+operation, its parts. What remains and changes nothing in place gives results of which nothing is known; what remains
+and writes makes everything it writes unknown. Nothing is ever run on numbers that the program does not know itself.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from verify.optimizers.code_proof.arithmetic import Arithmetic
+from verify.optimizers.code_proof.arithmetic import Arithmetic, Definition
+from verify.optimizers.code_proof.conditions import Combination, Comparison, condition_of, recall
 from verify.optimizers.code_proof.element import (
     Element,
     Format,
@@ -30,7 +31,7 @@ from verify.optimizers.code_proof.element import (
     real,
 )
 from verify.optimizers.code_proof.paths import current_path
-from verify.optimizers.code_proof.refusal import NoProof, source_line
+from verify.optimizers.code_proof.refusal import Failure, NoProof, source_line
 from verify.optimizers.code_proof.scalars import number_element
 from verify.optimizers.code_proof.tensor import AbstractTensor, narrowed
 
@@ -43,6 +44,15 @@ class Value:
 
     codes: torch.Tensor
     dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A result, how it was computed, and the condition it is named after."""
+
+    code: int
+    definition: Definition | None
+    condition: Comparison | Combination | None
 
 
 Rule = Callable[["Interpreter", tuple[Any, ...], dict[str, Any]], Any]
@@ -91,13 +101,9 @@ OTHER_VIEWS = frozenset(
 # Their schemas do not tell that they write.
 DISHONEST = ("batch_norm", "rnn", "lstm", "gru", "cudnn", "miopen")
 # What can fail for some numbers: the failure is tried as well, for the code may catch it.
-FAILING = ("linalg_eig", "_linalg_eig", "linalg_svd", "_linalg_svd", "_linalg_check_errors", "linalg_lstsq", "linalg_inv",  # noqa: E501
-           "_linalg_solve", "linalg_cholesky", "cholesky", "inverse", "linalg_ldl", "linalg_lu", "linalg_solve",
-           "linalg_householder", "linalg_matrix_exp", "linalg_pinv", "multinomial")  # fmt: skip
-
-
-class Failure(torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]
-    """The failure of an operation, tried by the interpreter; if nobody catches it, the execution ends."""
+FAILING = ("linalg_eig", "_linalg_eig", "linalg_svd", "_linalg_svd", "_linalg_check_errors", "linalg_lstsq",
+           "linalg_inv", "_linalg_solve", "linalg_cholesky", "cholesky", "inverse", "linalg_ldl", "linalg_lu",
+           "linalg_solve", "linalg_householder", "linalg_matrix_exp", "linalg_pinv", "multinomial")  # fmt: skip
 
 
 class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -110,7 +116,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.arithmetic = arithmetic
         self.operations: set[str] = set()
-        self.memory: dict[object, int] = {}
+        self.memory: dict[object, Remembered] = {}
+        self.products: dict[object, int] = {}
         self.lost = ""
         self.current = ""
         self._kept: Callable[[], bool] | None = None
@@ -169,7 +176,10 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.apply(("cast", source, target), lambda x: self.arithmetic.cast(before, after, x), [codes])
 
     def apply(self, name: object, function: Callable[..., Element], operands: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Apply a rule element by element to codes, which are broadcast against each other."""
+        """Apply a rule element by element to codes, which are broadcast against each other.
+
+        name: results are remembered under it, for equal codes; None for rules that use more than their operands.
+        """
         shaped = _broadcast(operands)
         lists = [codes.reshape(-1).tolist() for codes in shaped]
         narrow = bool(current_path().known)
@@ -177,27 +187,41 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for codes in zip(*lists, strict=True):
             if narrow:
                 codes = tuple(identifier_of(narrowed(element_of(code))) for code in codes)
-            found = self.memory.get((name, codes))
-            if found is None:
+            known = None if name is None else self.memory.get((name, codes))
+            if known is None:
                 found = identifier_of(function(*(element_of(code) for code in codes)))
-                self.memory[name, codes] = found
+                if name is not None:
+                    self.memory[name, codes] = self._with_origin(found)
             else:
-                found = self._renamed(found, codes)
+                found = self._again(known, codes)
             results.append(found)
         like = next((codes for codes in operands if codes.shape == shaped[0].shape), shaped[0])
         made = torch.empty_like(like, dtype=torch.int64)
         made.copy_(torch.tensor(results, dtype=torch.int64).reshape(shaped[0].shape))
         return made
 
-    def _renamed(self, found: int, operands: tuple[int, ...]) -> int:
-        """A remembered result whose name was made for it: elsewhere its last bits may differ, so it gets another name."""  # noqa: E501
-        element = element_of(found)
-        if element.key is None or element.key > 0 or any(element_of(code).key == element.key for code in operands):
-            return found
-        key = fresh_key()
-        if element.key in self.arithmetic.definitions:
-            self.arithmetic.definitions[key] = self.arithmetic.definitions[element.key]
-        return identifier_of(Element(element.lo, element.hi, element.nan, element.link, key))
+    def _with_origin(self, found: int) -> Remembered:
+        key = element_of(found).key
+        if key is None:
+            return Remembered(found, None, None)
+        return Remembered(found, self.arithmetic.definitions.get(key), condition_of(key))
+
+    def _again(self, known: Remembered, operands: tuple[int, ...]) -> int:
+        """A remembered result, with its origin as it was for these operands: the last one may have been another.
+
+        A result whose name was made for it gets another name: elsewhere its last bits may differ.
+        """
+        element = element_of(known.code)
+        key = element.key
+        if key is None or any(element_of(code).key == key for code in operands):
+            return known.code  # nothing is made here, or an operand is handed on with the origin that it has
+        made = key < 0
+        key = fresh_key() if made else key
+        if known.definition is not None:
+            self.arithmetic.definitions[key] = known.definition
+        if known.condition is not None:
+            recall(key, known.condition)
+        return identifier_of(Element(element.lo, element.hi, element.nan, element.link, key)) if made else known.code
 
     def write(self, target: torch.Tensor, value: Value) -> torch.Tensor:
         """Write into a tensor (and so into everything that shares its memory)."""
@@ -231,11 +255,19 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     # --- dispatch ----------------------------------------------------------------------------------------------------
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Answer one operation. Watching the Python code pauses meanwhile: what runs here is no code of the optimizer."""  # noqa: E501
+        """Answer one operation. Watching the Python code pauses meanwhile: this is no code of the optimizer.
+
+        An error gives no proof: torch itself might not make it, and the optimizer might catch it.
+        """
         watching = sys.getprofile()
         sys.setprofile(None)
         try:
             return self._answer(func, args, kwargs)
+        except Failure:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            raise NoProof(f"{func} raises {type(error).__name__}{f': {lines[0]}' if lines else ''}") from error
         finally:
             sys.setprofile(watching)
 
@@ -247,7 +279,9 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         overload = f"{name}.{func._overloadname}"
         self.current = f"{namespace}.{overload.removesuffix('.default')}"
         self.operations.add(self.current)
-        if namespace != "aten":
+        if namespace not in ("aten", "prims"):
+            raise NoProof(f"{func} is no operation of torch itself")
+        if namespace == "prims":
             return self._unknown(func, args, kwargs)
         if name.startswith("_foreach_"):
             return self._each(name, func, args, kwargs)
@@ -255,7 +289,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if label in WRITES:
                 return WRITES[label](self, args, kwargs)
             if label in RULES:
-                return self._wrapped(RULES[label](self, args, kwargs), func, kwargs)
+                return self._wrapped(RULES[label](self, args, kwargs), func, args, kwargs)
         return self._in_place(func, name, overload, args, kwargs)
 
     def _in_place(self, func: Any, name: str, overload: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -272,10 +306,24 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             decomposed = func.decompose(*args, **kwargs)
         return self._unknown(func, args, kwargs) if decomposed is NotImplemented else decomposed
 
-    def _wrapped(self, result: Any, func: Any, kwargs: dict[str, Any]) -> Any:
+    def _laid_out(self, result: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result in the memory layout that torch gives it: it decides what later is a view and what a copy.
+
+        Results of contiguous tensors are contiguous; other layouts are asked of torch.
+        """
+        values = [part for part in _listed(result) if isinstance(part, Value)]
+        tensors = [*(value.codes for value in values), *_tensors((args, kwargs))]
+        if not values or all(tensor.is_contiguous() for tensor in tensors):
+            return result
+        shapes = iter(_tensors(self._shapes(func, args, kwargs)))
+        laid = [_as_laid_out(part, next(shapes)) if isinstance(part, Value) else part for part in _listed(result)]
+        return type(result)(laid) if isinstance(result, list | tuple) else laid[0]
+
+    def _wrapped(self, result: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outputs = [argument.name for argument in func._schema.arguments if argument.is_out]
         if outputs:
             return self._written_out([kwargs[name] for name in outputs if name in kwargs], result)
+        result = self._laid_out(result, func, args, kwargs)
         if isinstance(result, Value):
             return self.wrap(result)
         if isinstance(result, list | tuple):
@@ -314,8 +362,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for index in range(len(tensors)):
             parts, options = _slice(func, args, kwargs, index)
             value = EACH.get(f"foreach_{base}", RULES.get(base))(self, parts, options)  # type: ignore[misc]
-            results.append(self.write(tensors[index], value) if in_place else self.wrap(value))
-        return None if in_place else results
+            results.append(self.write(tensors[index], value) if in_place else value)
+        return None if in_place else self._wrapped(results, func, args, kwargs)
 
     # --- what no rule covers -----------------------------------------------------------------------------------------
 
@@ -351,7 +399,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _anything_like(self, shapes: Any, func: Any, finite: bool) -> Any:
         if isinstance(shapes, torch.Tensor):
             form = form_of(shapes.dtype)
-            return self.wrap(Value(self.filled(shapes.shape, (real if finite else anything)(form)), shapes.dtype))
+            value = Value(self.filled(shapes.shape, (real if finite else anything)(form)), shapes.dtype)
+            return self.wrap(_as_laid_out(value, shapes))
         if isinstance(shapes, list | tuple):
             parts = [self._anything_like(part, func, finite) for part in shapes]
             return parts if isinstance(shapes, list) else tuple(parts)
@@ -379,6 +428,20 @@ def _broadcast(operands: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     if all(codes.shape == operands[0].shape for codes in operands):
         return list(operands)
     return list(torch.broadcast_tensors(*operands))  # type: ignore[no-untyped-call]
+
+
+def _listed(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, list | tuple) else [result]
+
+
+def _as_laid_out(value: Value, like: torch.Tensor) -> Value:
+    codes = value.codes
+    if tuple(codes.shape) != tuple(like.shape):
+        raise NoProof(f"a result of shape {tuple(codes.shape)} where torch gives {tuple(like.shape)}")
+    if codes.stride() == like.stride():
+        return value
+    made = torch.empty_strided(like.shape, like.stride(), dtype=torch.int64)
+    return Value(made.copy_(codes), value.dtype)
 
 
 def _slice(

@@ -14,6 +14,7 @@ from typing import TypeVar
 from verify.optimizers.code_proof.arithmetic import Arithmetic
 from verify.optimizers.code_proof.conditions import Range
 from verify.optimizers.code_proof.element import INFINITY
+from verify.optimizers.code_proof.plain import max, min
 from verify.optimizers.code_proof.refusal import ImpossiblePath, NoProof, source_line
 
 __all__ = ["Path", "current_path", "every_path"]

@@ -98,13 +98,13 @@ def prove_on_code(
 ) -> CodeProof:
     """Run the optimizer's own `step` on abstract values and report which properties are proved.
 
-    build: makes the optimizer (or a `Training`: with what runs around its step) from the parameters W^1, b^1, W^2, ... of
-    a network with these widths; it is called many times. closure: whether `step` needs one; None finds out.
+    build: makes the optimizer (or a `Training`: with what runs around its step) from the parameters W^1, b^1, W^2, ...
+    of a network with these widths; it is called many times. closure: whether `step` needs one; None finds out.
 
     Rigour: a claim is never stronger than what was proved; whatever is not understood gives no proof, with the reason.
     Source: math §2, §7.
     Fails: InvalidInput if the widths, the dtype or what `build` returns cannot be used.
-    """  # noqa: E501
+    """
     limits = limits or Limits()
     _check(widths, dtype)
     start = time.monotonic()
@@ -254,8 +254,8 @@ class _Session:
 
     def conditions(self) -> tuple[str, ...]:
         """What the claims assume."""
-        shapes = f"parameters of a network of widths {', '.join(map(str, self.widths))} in {str(self.dtype).removeprefix('torch.')}"  # noqa: E501
-        found = [shapes]
+        dtype = str(self.dtype).removeprefix("torch.")
+        found = [f"parameters of a network of widths {', '.join(map(str, self.widths))} in {dtype}"]
         if self.finite:
             found.append(
                 "parameters and gradients stay finite, and no operation on finite numbers overflows or underflows to 0"
@@ -265,6 +265,10 @@ class _Session:
         found.append("every parameter gets a gradient at each step, in a new tensor, as after zero_grad()")
         if self.every_step:
             found.append("whole numbers that the optimizer keeps, such as step counters, stay below 2^53")
+        found.append(
+            "the code compares no numbers by identity, and keeps no state in torch's or Python's own objects beyond "
+            "the attributes of modules and classes that are checked"
+        )
         if self.closure:
             found.append("at each evaluation by the closure the tested gradients are 0 as well")
         return tuple(found)

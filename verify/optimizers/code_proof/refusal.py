@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["ImpossiblePath", "NoProof", "source_line"]
+import torch
+
+__all__ = ["Failure", "ImpossiblePath", "NoProof", "nothing_swallowed", "source_line"]
 
 _SKIPPED = ("verify.optimizers.code_proof", "torch", "contextlib", "functools", "importlib")
 
@@ -13,16 +17,46 @@ _SKIPPED = ("verify.optimizers.code_proof", "torch", "contextlib", "functools", 
 class NoProof(BaseException):
     """The interpreter cannot go on soundly.
 
-    Not an `Exception`: an optimizer that catches exceptions must not swallow it.
+    Not an `Exception`: an optimizer that catches exceptions must not swallow it. Where it catches everything,
+    `nothing_swallowed` raises it again.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
+        _RAISED.append(self)
         self.reason = reason
         self.where = source_line()
 
     def __str__(self) -> str:
         return f"{self.reason}{f', at {self.where}' if self.where else ''}"
+
+
+_RAISED: list[NoProof] = []
+
+
+@contextmanager
+def nothing_swallowed() -> Iterator[None]:
+    """Raise again at the end what was raised inside and caught by the code that ran."""
+    _RAISED.clear()
+    yield
+    if _RAISED:
+        raise _RAISED[0]
+
+
+class Failure(torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]
+    """The failure of an operation, tried by the interpreter; if nobody catches it, the execution ends."""
+
+    _new = False
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        Failure._new = True
+
+    @classmethod
+    def is_new(cls) -> bool:
+        """Whether there was one since the last call."""
+        found, cls._new = cls._new, False
+        return found
 
 
 class ImpossiblePath(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from verify.optimizers.code_proof.interpreter import (
     rule,
     writer,
 )
+from verify.optimizers.code_proof.plain import max
 from verify.optimizers.code_proof.promotion import promoted
 from verify.optimizers.code_proof.refusal import NoProof
 from verify.optimizers.code_proof.scalars import number_element
@@ -238,10 +239,12 @@ def _is_same_size(machine: Interpreter, args: Arguments, options: Options) -> bo
 
 # --- moving: the same operation on the codes -------------------------------------------------------------------------
 
-MOVES = ("flip", "roll", "repeat", "tril", "triu", "diag_embed", "rot90", "_unsafe_view", "reshape_copy", "diagonal_copy",  # noqa: E501
-         "expand_copy", "permute_copy", "select_copy", "slice_copy", "squeeze_copy", "transpose_copy", "unsqueeze_copy",
-         "view_copy", "t_copy", "repeat_interleave.self_int", "unfold_copy", "alias_copy", "detach_copy", "pixel_shuffle",  # noqa: E501
-         "channel_shuffle", "narrow_copy")  # fmt: skip
+MOVES = (
+    "flip", "roll", "repeat", "tril", "triu", "diag_embed", "rot90", "reshape_copy", "diagonal_copy", "expand_copy",
+    "permute_copy", "select_copy", "slice_copy", "squeeze_copy", "transpose_copy", "unsqueeze_copy", "view_copy",
+    "t_copy", "repeat_interleave.self_int", "unfold_copy", "alias_copy", "detach_copy", "pixel_shuffle",
+    "channel_shuffle", "narrow_copy",
+)  # fmt: skip
 """Zeros that these fill in are code 0, which stands for zero."""
 
 
@@ -303,6 +306,7 @@ def _register_selection(name: str, place: int, function: Callable[..., torch.Ten
         codes = machine.codes(args[0])
         if known is not None:
             return Value(function(codes, *args[1:place], known, *args[place + 1 :]), args[0].dtype)
+        _check_places(machine, args[place], codes.numel() if name == "take" else max(codes.shape, default=1))
         shape = function(codes, *args[1:place], torch.zeros(args[place].shape, dtype=torch.int64)).shape
         return Value(machine.filled(shape, _everything(machine, args[0])), args[0].dtype)
 
@@ -323,6 +327,9 @@ def _index(machine: Interpreter, args: Arguments, options: Options) -> Value:
     if indices is None:
         if any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]):
             raise NoProof("a mask of unknown truth values decides the shape of a tensor")
+        for size, index in zip(codes.shape, args[1], strict=False):
+            if index is not None:
+                _check_places(machine, index, size)
         indices = [None if index is None else torch.zeros(index.shape, dtype=torch.int64) for index in args[1]]
         shape = torch.ops.aten.index.Tensor(codes, indices).shape
         return Value(machine.filled(shape, _everything(machine, args[0])), args[0].dtype)
@@ -340,6 +347,9 @@ def _index_put(machine: Interpreter, args: Arguments, options: Options) -> Value
         return Value(torch.ops.aten.index_put.default(codes, known, new), tensor.dtype)
     if len(indices) == 1 and indices[0] is not None and indices[0].dtype is torch.bool and not accumulate:
         return _masked_put(machine, tensor, indices[0], new)
+    for size, index in zip(codes.shape, indices, strict=False):
+        if index is not None:
+            _check_places(machine, index, size)
     form = form_of(tensor.dtype)
     spread = anything(form) if accumulate else _everything(machine, machine.wrap(Value(new, tensor.dtype)))
     mixed = machine.apply(("or", spread), lambda element: join(element, spread), [codes])
@@ -353,28 +363,37 @@ def _masked_put(machine: Interpreter, tensor: torch.Tensor, mask: torch.Tensor, 
     chosen = chosen.reshape(*chosen.shape, *(1 for _ in range(tensor.dim() - mask.dim()))).expand(tensor.shape)
     form = form_of(tensor.dtype)
     codes = machine.apply(
-        ("where", tensor.dtype),
+        None,
         lambda element, x, y: machine.arithmetic.where(form, element, x, y),
         [chosen, new.reshape(()), machine.codes(tensor)],
     )
     return Value(codes, tensor.dtype)
 
 
-@rule("scatter.src", "scatter.value", "index_copy", "index_fill.int_Scalar", "slice_scatter", "select_scatter")
-def _scatter(machine: Interpreter, args: Arguments, options: Options) -> Value:
-    """Some elements are replaced by some of the new ones."""
-    tensor = args[0]
-    sources = [argument for argument in args[1:] if isinstance(argument, torch.Tensor)]
-    values = [source for source in sources if source.dtype == tensor.dtype]
-    number = args[3] if len(args) > 3 and not isinstance(args[3], torch.Tensor) else None
-    if number is not None and number_element(number) is not None:
-        new = _converted(machine, _number(number), number, tensor.dtype)
-    elif values:
-        new = _everything(machine, values[-1])
-    else:
-        raise NoProof("a scatter of this kind is not interpreted")
-    mixed = machine.apply(("or", new), lambda element: join(element, new), [machine.codes(tensor)])
-    return Value(mixed, tensor.dtype)
+def _register_scatter(label: str, place: int, name: str, index: int | None) -> None:
+    """Some elements are replaced by some of the new ones, which are the argument `place` or `name`."""
+
+    @rule(label)
+    def scatter(machine: Interpreter, args: Arguments, options: Options) -> Value:
+        tensor, source = args[0], _given(args, options, place, name, None)
+        if index is not None:
+            _check_places(machine, args[index], max(tensor.shape, default=1))
+        if isinstance(source, torch.Tensor):
+            new = _everything(machine, source)
+            new = machine.arithmetic.cast(form_of(source.dtype), form_of(tensor.dtype), new)
+        else:
+            new = _converted(machine, _number(source), source, tensor.dtype)
+        mixed = machine.apply(("or", new), lambda element: join(element, new), [machine.codes(tensor)])
+        return Value(mixed, tensor.dtype)
+
+
+def _check_places(machine: Interpreter, index: torch.Tensor, size: int) -> None:
+    """An index out of range is an error, which the optimizer might catch: it must be excluded."""
+    if index.dtype in (torch.bool, torch.uint8) or not isinstance(index, AbstractTensor):
+        return
+    for element in machine.elements(machine.codes(index)):
+        if not -size <= element.lo <= element.hi < size:
+            raise NoProof("an unknown index may be out of range")
 
 
 # --- random draws ----------------------------------------------------------------------------------------------------
@@ -403,13 +422,22 @@ def _other_draw(machine: Interpreter, args: Arguments, options: Options) -> torc
     return _drawn(machine, args[0], anything(form_of(args[0].dtype)))
 
 
+def _check_probability(elements: Iterable[Element]) -> None:
+    if any(element.nan or element.lo < 0 or element.hi > 1 for element in elements):
+        raise NoProof("a random draw with a probability that may be outside [0, 1]")
+
+
 @writer("bernoulli_.float", "bernoulli_.Tensor")
 def _bernoulli_in_place(machine: Interpreter, args: Arguments, options: Options) -> torch.Tensor:
+    chance = _given(args, options, 1, "p", 0.5)
+    tensor = isinstance(chance, torch.Tensor)
+    _check_probability(machine.elements(machine.codes(chance)) if tensor else [_number(chance)])
     return _drawn(machine, args[0], Element(0.0, 1.0))
 
 
 @rule("bernoulli")
 def _bernoulli(machine: Interpreter, args: Arguments, options: Options) -> Value:
+    _check_probability(machine.elements(machine.codes(args[0])))
     return _shaped(machine, args[0], None, {}, Element(0.0, 1.0))
 
 
@@ -471,8 +499,16 @@ _register_filled("zeros", ZERO)
 _register_filled("ones", ONE)
 _register_filled("empty", None)
 for _label in MOVES:
-    if _label != "_unsafe_view":
-        _register_move(_label)
+    _register_move(_label)
 _register_selection("index_select", 2, torch.index_select)
 _register_selection("gather", 2, torch.gather)
 _register_selection("take", 1, torch.take)
+for _label, _place, _name, _where in (
+    ("scatter.src", 3, "src", 2),
+    ("scatter.value", 3, "value", 2),
+    ("index_copy", 3, "source", 2),
+    ("index_fill.int_Scalar", 3, "value", 2),
+    ("slice_scatter", 1, "src", None),
+    ("select_scatter", 1, "src", None),
+):
+    _register_scatter(_label, _place, _name, _where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from verify.optimizers.code_proof.element import (
     constant,
 )
 from verify.optimizers.code_proof.interpreter import Interpreter, Value, form_of, rule
+from verify.optimizers.code_proof.plain import max, min
 from verify.optimizers.code_proof.promotion import as_floating, promoted
 from verify.optimizers.code_proof.refusal import NoProof
 from verify.optimizers.code_proof.tensor import AbstractTensor
@@ -124,7 +126,7 @@ def _register_one(name: str, function: ONE_ELEMENT, computed_in: Callable[[torch
     @rule(f"{name}.default" if name == "round" else name)
     def unary(machine: Interpreter, args: Arguments, options: Options) -> Value:
         dtype = computed_in(args[0].dtype)
-        apply = lambda form, x: function(machine.arithmetic, form, x)  # noqa: E731
+        apply = partial(function, machine.arithmetic)
         return Value(machine.pointwise(name, apply, [args[0]], dtype=dtype), dtype)
 
 
@@ -270,7 +272,7 @@ def _register_pair(name: str, function: TWO_ELEMENTS) -> None:
     @rule(name)
     def pair(machine: Interpreter, args: Arguments, options: Options) -> Value:
         dtype = promoted(args[:2])
-        apply = lambda form, x, y: function(machine.arithmetic, form, x, y)  # noqa: E731
+        apply = partial(function, machine.arithmetic)
         return Value(machine.pointwise(name, apply, args[:2], dtype=dtype), dtype)
 
 
@@ -403,7 +405,7 @@ def _choice(machine: Interpreter, condition: torch.Tensor, x: Any, y: Any, dtype
         codes, source = machine.operand(argument, form)
         operands.append(codes if source is None else machine.convert(codes, source, dtype))
     codes = machine.apply(
-        ("where", dtype), lambda mask, first, second: machine.arithmetic.where(form, mask, first, second), operands
+        None, lambda mask, first, second: machine.arithmetic.where(form, mask, first, second), operands
     )
     return Value(codes, dtype)
 

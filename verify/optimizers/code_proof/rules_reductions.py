@@ -18,6 +18,7 @@ from verify.optimizers.code_proof.element import (
     identifier_of,
 )
 from verify.optimizers.code_proof.interpreter import Interpreter, Value, form_of, rule
+from verify.optimizers.code_proof.plain import max
 from verify.optimizers.code_proof.promotion import as_floating
 from verify.optimizers.code_proof.refusal import NoProof
 from verify.optimizers.code_proof.scalars import number_element
@@ -237,12 +238,12 @@ def product(machine: Interpreter, form: Format, first: torch.Tensor, second: tor
     for row in rows:
         for column in columns:
             key = ("dot", form.dtype, row, column)
-            found = None if machine.path_knows() else machine.memory.get(key)
+            found = None if machine.path_knows() else machine.products.get(key)
             if found is None:
                 terms = narrow(torch.tensor(row)), narrow(torch.tensor(column))
                 found = identifier_of(machine.arithmetic.dot(form, *terms))
                 if not machine.path_knows():
-                    machine.memory[key] = found
+                    machine.products[key] = found
             made.append(found)
     return torch.tensor(made, dtype=torch.int64).reshape(len(rows), len(columns))
 

@@ -15,14 +15,16 @@ from typing import Any, NoReturn
 
 import torch
 
-from verify.optimizers.code_proof.element import INFINITY, Element, format_of, key_of
+from verify.optimizers.code_proof.element import INFINITY, ONE, Element, format_of, key_of
 from verify.optimizers.code_proof.paths import Path, current_path
+from verify.optimizers.code_proof.plain import max, min
 from verify.optimizers.code_proof.refusal import ImpossiblePath, NoProof
 
 __all__ = ["AbstractFloat", "AbstractInteger", "ScalarNode", "abstract_math", "number_element", "to_number"]
 
 DOUBLE = format_of(torch.float64)
-# Whole numbers are widened without end, but become floats: 2^53 is where counting by floats stops anyway.
+# Whole numbers that an optimizer keeps, such as step counters, are taken to stay below this in size: a condition of
+# every claim.
 LARGEST_COUNT = 2.0**53
 FEW = 16
 
@@ -47,7 +49,7 @@ class ScalarNode:
         """The number as an element."""
         lo, hi, nan = self.range()
         if self.whole:
-            return Element(max(float(lo), -LARGEST_COUNT), min(float(hi), LARGEST_COUNT), False, None, self.key)
+            return Element(_outward(lo, -1), _outward(hi, 1), False, None, self.key)
         return Element(float(lo), float(hi), nan, None, self.key)
 
     def is_int(self) -> bool:
@@ -88,6 +90,16 @@ class ScalarNode:
         raise NoProof("an unknown number is turned into a plain one inside torch")
 
     guard_int = guard_float = guard_bool = guard_size_oblivious = expect_true = int_ = bool_ = _refuse
+
+
+def _outward(number: float, side: int) -> float:
+    """A whole number as a float, rounded outward."""
+    try:
+        rounded = float(number)
+    except OverflowError:
+        rounded = INFINITY if number > 0 else -INFINITY
+        return rounded if (number > 0) == (side > 0) else math.nextafter(rounded, 0.0)
+    return rounded if rounded == number else math.nextafter(rounded, side * INFINITY)
 
 
 def _constant_key(number: float) -> int:
@@ -151,7 +163,11 @@ def _operation(name: str, whole: bool, first: ScalarNode, second: ScalarNode) ->
             raise NoProof("a Python power of a number that may be negative")
         if x.may_be_zero and y.lo < 0:
             raise NoProof("a Python negative power of a number that may be 0")
-        result = arithmetic.power(DOUBLE, x, y)
+        exact = arithmetic.power(DOUBLE, x, y)
+        # Python's power is a library function even where torch multiplies or takes a root.
+        result = (
+            exact if y == ONE or y.is_zero else arithmetic.library(DOUBLE, (x, y), exact.lo, exact.hi, nan=exact.nan)
+        )
         if result.may_be_infinite and not (x.may_be_infinite or y.may_be_infinite):
             raise NoProof("a Python power may overflow")
     elif name == "mod":
@@ -160,7 +176,8 @@ def _operation(name: str, whole: bool, first: ScalarNode, second: ScalarNode) ->
     elif name == "floordiv":
         quotient = arithmetic.div(DOUBLE, x, y)
         # The floor may be taken of the exact quotient, or of the rounded one.
-        result = Element(_floor(quotient.lo) - 1, _floor(quotient.hi) + 1, quotient.nan)
+        nan = quotient.nan or x.may_be_infinite
+        result = Element(_floor(quotient.lo) - 1, _floor(quotient.hi) + 1, nan)
     else:
         method = {"add": arithmetic.add, "sub": arithmetic.sub, "mul": arithmetic.mul, "truediv": arithmetic.div}[name]
         result = method(DOUBLE, x, y)
@@ -195,7 +212,7 @@ def _whole_range(name: str, first: ScalarNode, second: ScalarNode) -> tuple[floa
         ends = [_quotient(x, y) for x in (a, b) for y in (c, d)]
         return min(ends), max(ends)
     if name == "pow" and a >= 0 and c >= 0 and not math.isinf(d) and d < 64:
-        return a**c, b**d
+        return (a**c if a >= 1 else 0), max(b**d, 1)
     return -INFINITY, INFINITY
 
 
@@ -280,7 +297,9 @@ def _reflected(name: str) -> Callable[[Any, object], Any]:
 
 
 def _stays_whole(name: str, first: ScalarNode, second: ScalarNode) -> bool:
-    if name == "pow" and second.range()[0] < 0:
+    if name == "pow" and first.whole and second.whole and second.range()[0] < 0:
+        if second.range()[1] >= 0:
+            raise NoProof("a whole number to a power that may be negative is an int or a float")
         return False
     return first.whole and second.whole and name != "truediv"
 
@@ -409,6 +428,18 @@ class _Number:
         raise NoProof("an unknown number is pickled")
 
 
+def _refused(name: str) -> property:
+    def refuse(_: object) -> NoReturn:
+        raise NoProof(f"`{name}` of an unknown number")
+
+    return property(refuse)
+
+
+# What plain numbers can do beyond this must not fail here: the optimizer may catch the failure.
+for _name in {*dir(int), *dir(float)} - set(dir(_Number)):
+    setattr(_Number, _name, _refused(_name))
+
+
 def _zero() -> ScalarNode:
     return ScalarNode(True, 0, 0, False, _constant_key(0))
 
@@ -433,6 +464,9 @@ class AbstractInteger(_Number, torch.SymInt):
         torch.SymInt.__init__(self, node)  # type: ignore[no-untyped-call]
 
     __hash__ = _Number.__hash__
+
+
+_ABSTRACT = frozenset({AbstractFloat, AbstractInteger})
 
 
 def _unary(name: str, value: Any, rule: Callable[[Path, Element], Element]) -> Any:
@@ -512,13 +546,13 @@ def _question(name: str) -> Callable[[Any], bool]:
 
 @contextmanager
 def abstract_math() -> Iterator[None]:
-    """Let the functions of the math module, max and min take abstract numbers as well."""
+    """Let the functions of the math module, max and min take abstract numbers as well, and refuse `id` of them."""
     saved = {name: getattr(math, name) for name in (*_FUNCTIONS, "isnan", "isinf", "isfinite", "pow")}
-    choices = {name: getattr(builtins, name) for name in ("max", "min")}
+    choices = {name: getattr(builtins, name) for name in ("max", "min", "id")}
     for name, function in saved.items():
         setattr(math, name, _extended(name, function))
     for name, function in choices.items():
-        setattr(builtins, name, _choosing(name, function))
+        setattr(builtins, name, _identity(function) if name == "id" else _choosing(name, function))
     try:
         yield
     finally:
@@ -528,22 +562,24 @@ def abstract_math() -> Iterator[None]:
             setattr(math, name, function)
 
 
-def _any_abstract(values: tuple[Any, ...]) -> bool:
-    for value in values:  # a loop: this runs whenever anything calls max or min  # noqa: SIM110
+def _identity(function: Callable[[object], int]) -> Callable[[object], int]:
+    def identity(value: object, /) -> int:
         if isinstance(value, _Number):
-            return True
-    return False
+            raise NoProof("the identity of an unknown number is asked for")
+        return function(value)
+
+    return identity
+
+
+def _any_abstract(values: tuple[Any, ...]) -> bool:
+    return not _ABSTRACT.isdisjoint(map(type, values))
 
 
 def _choosing(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Max and min without a branch: `max(x, y)` of Python is y where y > x, else x."""
 
     def choosing(*values: Any, **options: Any) -> Any:
-        if (
-            not any(isinstance(value, AbstractFloat | AbstractInteger) for value in values)
-            or options
-            or len(values) < 2
-        ):
+        if options or len(values) < 2 or not _any_abstract(values):
             return function(*values, **options)
         result = values[0]
         for value in values[1:]:
@@ -563,9 +599,10 @@ def _chosen(name: str, x: Any, y: Any) -> Any:
             return x
         if (c > b) if name == "max" else (d < a):
             return y
-    whole = first.whole and second.whole
-    if first.whole != second.whole:  # either type may come out: as a float, both are covered
-        (a, b), (c, d) = ((node.element().lo, node.element().hi) for node in (first, second))
+    if first.whole != second.whole:  # an int or a float comes out: two ways to go on
+        turned = (first, second) if name == "max" else (second, first)
+        return y if _is_less(*turned, True) else x
+    whole = first.whole
     if nan or other_nan:
         lo, hi = (a if a < c else c), (b if b > d else d)
     elif name == "max":
@@ -577,6 +614,8 @@ def _chosen(name: str, x: Any, y: Any) -> Any:
 
 def _extended(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def extended(*values: Any) -> Any:
+        if len(values) == 1 and type(values[0]) in (int, float):
+            return function(*values)
         values = tuple(value.item() if isinstance(value, torch.Tensor) else value for value in values)
         if not _any_abstract(values):
             return function(*values)

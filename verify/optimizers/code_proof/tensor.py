@@ -1,9 +1,9 @@
 """Tensors of abstract values.
 
-An `AbstractTensor` has the shape, strides and dtype of the tensor it stands for, and no data. Its `codes` are a tensor of
-whole numbers, one for each element (`element.element_of`). Views of an abstract tensor get views of its codes, so
+An `AbstractTensor` has the shape, strides and dtype of the tensor it stands for, and no data. Its `codes` are a tensor
+of whole numbers, one for each element (`element.element_of`). Views of an abstract tensor get views of its codes, so
 that a write through a view reaches every tensor that shares the memory, as it does in the program.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from verify.optimizers.code_proof.element import (
     key_of_element,
 )
 from verify.optimizers.code_proof.paths import current_path
+from verify.optimizers.code_proof.plain import max, min
 from verify.optimizers.code_proof.refusal import ImpossiblePath, NoProof
 from verify.optimizers.code_proof.scalars import ScalarNode, number_element, to_number
 
@@ -173,6 +174,10 @@ class AbstractTensor(torch.Tensor):
     def data_ptr(self) -> Any:
         """Where the memory begins, as something that can be compared but is no number."""
         return Address(self.codes.untyped_storage()._cdata, int(self.codes.storage_offset()))
+
+    @property
+    def _version(self) -> int:  # type: ignore[override]
+        raise NoProof("the version of a tensor counts steps, and is not followed")
 
     numpy = __array__ = __reduce_ex__ = storage = untyped_storage = _refuse
     __format__ = _refuse

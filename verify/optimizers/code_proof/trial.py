@@ -1,8 +1,8 @@
-"""One trial: some coordinates with zero gradients, everything else unknown, the optimizer's own `step`, again and again.
+"""One trial: some coordinates with zero gradients, everything else unknown, and the optimizer's own `step`.
 
 The first steps are run with the step counters that they have. Then the states are joined and widened until no new one
 appears: what holds on every path from the remaining states holds at every later step, whatever the number of steps.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from theorems.errors import InvalidInput
-from verify.optimizers.code_proof import rules_memory, rules_pointwise, rules_reductions
+from verify.optimizers.code_proof import rules_fused, rules_memory, rules_pointwise, rules_reductions
 from verify.optimizers.code_proof.arithmetic import Arithmetic
 from verify.optimizers.code_proof.element import (
     ZERO,
@@ -32,16 +33,16 @@ from verify.optimizers.code_proof.element import (
     real,
 )
 from verify.optimizers.code_proof.heap import Contents, Survey, survey
-from verify.optimizers.code_proof.interpreter import Failure, Interpreter, form_of
+from verify.optimizers.code_proof.interpreter import Interpreter, form_of
 from verify.optimizers.code_proof.paths import Path, every_path, following
-from verify.optimizers.code_proof.refusal import ImpossiblePath, NoProof
+from verify.optimizers.code_proof.refusal import Failure, ImpossiblePath, NoProof, nothing_swallowed
 from verify.optimizers.code_proof.scalars import ScalarNode, abstract_math
 from verify.optimizers.code_proof.tensor import AbstractTensor, outside_modes
 from verify.optimizers.code_proof.watch import Watch
 
 __all__ = ["Limits", "Move", "Training", "Trial", "Verdict"]
 
-_RULES = (rules_memory, rules_pointwise, rules_reductions)
+_RULES = (rules_fused, rules_memory, rules_pointwise, rules_reductions)
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,11 @@ class Trial:
         if training is None or not isinstance(training.optimizer, torch.optim.Optimizer):
             found = type(None if training is None else training.optimizer).__name__
             raise InvalidInput(f"build returned a {found}; expected a torch.optim.Optimizer")
+        if _global_optimizer_pre_hooks or _global_optimizer_post_hooks:
+            raise NoProof("hooks for all optimizers are registered with torch, whose contents cannot be seen")
         for owner in type(training.optimizer).__mro__:
             self.watch.follow(owner)
+            self.watch.freeze(owner)
         for around in (training.before_step, training.after_step):
             self.watch.follow(around)
 
@@ -294,10 +298,11 @@ class Trial:
     @contextmanager
     def _interpreting(self) -> Iterator[None]:
         with ExitStack() as stack:
+            stack.enter_context(nothing_swallowed())
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            stack.enter_context(abstract_math())
             stack.enter_context(self.watch.watching())
+            stack.enter_context(abstract_math())
             stack.enter_context(_abstract_constructors())
             stack.enter_context(self.machine)
             try:

@@ -1,27 +1,38 @@
 """Watches the Python code of a step: which globals it uses, and whether it reads a clock, random numbers or files.
 
 The globals that the optimizer's code can use are collected before the first step, by following the names in its
-methods to functions, classes and modules. Code that is met only later is followed from then on.
+methods to functions, classes and modules. Code that is met only later is followed from then on. The attributes of
+torch's and Python's own modules and classes that the code can reach by name are taken as constant, and checked.
 """
 
 from __future__ import annotations
 
+import builtins
 import dis
+import math
+import operator
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Final
 
 import torch
 
-from verify.optimizers.code_proof.refusal import NoProof
+from verify.optimizers.code_proof.refusal import Failure, NoProof
 
 __all__ = ["Watch", "is_constant_package"]
 
 # What these give is not determined by the state of the optimizer.
 _IMPURE = frozenset({"time", "random", "_random", "posix", "nt", "_socket", "_io", "_datetime", "datetime", "secrets",
-                     "uuid", "select", "_multiprocessing", "_thread"})  # fmt: skip
+                     "uuid", "select", "_multiprocessing", "_thread", "gc", "ctypes", "_ctypes",
+                     "_posixsubprocess"})  # fmt: skip
+_IMPURE_NAMES = frozenset({"getrefcount", "_getframe", "_current_frames", "getsizeof", "cache_info"})
+# Names with which code reaches what this module cannot follow.
+_UNFOLLOWED = frozenset({"globals", "exec", "eval", "cache_info", "_getframe", "currentframe", "getrefcount"})
+# C functions whose exceptions are ordinary: the same would come for plain numbers.
+_RAISING = frozenset({"next", "__next__", "send", "throw", "getattr", "pop", "popitem", "popleft", "index", "remove",
+                      "__getitem__", "__getattr__", "__getattribute__", "import_module", "__import__"})  # fmt: skip
 # Imports, messages and torch itself: they read clocks and files, and do not hand them to the step.
 _HARMLESS_CALLERS = ("torch", "logging", "warnings", "importlib", "verify")
 _HARMLESS_NAMES = frozenset({"get_ident", "allocate_lock", "RLock", "fspath"})
@@ -35,6 +46,13 @@ def is_constant_package(name: str) -> bool:
     return root in _CONSTANT or (root in sys.stdlib_module_names and root != "__main__")
 
 
+class _Absent:
+    """Stands for a name that a module does not have."""
+
+
+ABSENT: Final = _Absent()
+
+
 class Watch:
     """names: for each module followed, its globals and the names that the code uses."""
 
@@ -44,7 +62,11 @@ class Watch:
         self.impure: str = ""
         self._late: list[tuple[dict[str, Any], str, object]] = []
         self._originals: list[tuple[dict[str, Any], str, object]] = []
+        self._frozen: dict[int, tuple[ModuleType | type, dict[str, object]]] = {}
         self._running = False
+        self._doubtful: dict[CodeType, str] = {}
+        for module in (builtins, math, torch):  # now, for some of their functions are replaced while a step runs
+            self.freeze(module)
 
     # --- following ---------------------------------------------------------------------------------------------------
 
@@ -79,37 +101,69 @@ class Watch:
             return
         self.codes.add(code)
         self._check_types(code, module)
-        _, names = self.names.setdefault(id(module), (module, set()))
-        for name in _names_of(code):
-            if name in names or name not in module or name.startswith("__"):
-                continue
-            names.add(name)
-            value = module[name]
-            self._originals.append((module, name, value))
-            if self._running:
-                self._late.append((module, name, value))
-            if isinstance(value, ModuleType):
-                self._module(value, code)
-            else:
-                self.follow(value)
+        self._names(module, frozenset(_names_of(code)), set())
 
-    def _module(self, module: ModuleType, code: CodeType) -> None:
-        """`module.name` in the code may be a global of that module."""
-        if not is_constant_package(module.__name__):
-            _, names = self.names.setdefault(id(vars(module)), (vars(module), set()))
-            for name in set(_names_of(code)) & set(vars(module)):
+    def _names(self, module: dict[str, Any], used: frozenset[str], visited: set[int]) -> None:
+        """`name` and `module.name` in the code may be globals of the modules; those that do not exist yet, too."""
+        if id(module) in visited:
+            return
+        visited.add(id(module))
+        _, names = self.names.setdefault(id(module), (module, set()))
+        for name in sorted(used):
+            value = module.get(name, ABSENT)
+            if name.startswith(("__", "@")):
+                continue
+            if name not in names:
                 names.add(name)
-                self.follow(vars(module)[name])
+                self._originals.append((module, name, value))
+                if self._running:
+                    self._late.append((module, name, value))
+                self.follow(value)
+            if isinstance(value, ModuleType) and not is_constant_package(value.__name__):
+                self._names(vars(value), used, visited)
+            elif isinstance(value, ModuleType | type):
+                self.freeze(value, used)
+
+    def freeze(
+        self, owner: ModuleType | type, used: frozenset[str] = frozenset(), visited: frozenset[int] = frozenset()
+    ) -> None:
+        """Take the attributes of a module or class of torch or Python as constant, and those of its parts in use."""
+        label = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
+        if not is_constant_package(label):
+            return
+        if id(owner) not in self._frozen:
+            self._frozen[id(owner)] = owner, dict(vars(owner))
+        for name in used:
+            part = vars(owner).get(name)
+            if isinstance(part, ModuleType | type) and id(part) not in visited:
+                self.freeze(part, used, visited | {id(owner)})
+
+    def _check_frozen(self) -> None:
+        for owner, saved in self._frozen.values():
+            now = vars(owner)
+            if len(now) == len(saved) and all(map(operator.is_, now.values(), saved.values())):
+                continue  # the usual case, in the same order
+            for name in saved.keys() | now.keys():
+                value = now.get(name, ABSENT)
+                if value is not saved.get(name, ABSENT) and not isinstance(value, ModuleType):
+                    raise NoProof(f"{owner.__name__}.{name} changes, which is taken as constant")
 
     def _check_types(self, code: CodeType, module: dict[str, Any]) -> None:
+        unfollowed = _UNFOLLOWED.intersection(_names_of(code))
         line = _asks_for_exact_type(code)
-        if line and not self.impure:
-            self.impure = f"the code asks for the exact type of something, at {module.get('__name__')}:{line}"
+        where = f"at {module.get('__name__')}:{line or code.co_firstlineno}"
+        if unfollowed:
+            self._doubtful[code] = f"the code uses {min(unfollowed)}, {where}"
+        elif line:
+            self._doubtful[code] = f"the code asks for the exact type of something, {where}"
 
     def put_back(self) -> None:
         """Give the globals that were followed the values that they had."""
         for module, name, value in self._originals:
-            module[name] = value
+            if value is ABSENT:
+                module.pop(name, None)
+            else:
+                module[name] = value
 
     # --- watching ----------------------------------------------------------------------------------------------------
 
@@ -126,17 +180,26 @@ class Watch:
             self._running = False
         if self.impure:
             raise NoProof(self.impure)
+        self._check_frozen()
         for module, name, value in self._late:
-            if module.get(name) is not value:
+            if module.get(name, ABSENT) is not value:
                 raise NoProof(f"the global {module.get('__name__')}.{name} changes in code that was not known before")
         self._late.clear()
 
     def _see(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":
-            if frame.f_code not in self.codes and not is_constant_package(str(frame.f_globals.get("__name__", ""))):
+            known = frame.f_code in self.codes or is_constant_package(str(frame.f_globals.get("__name__", "")))
+            if not known and not _is_importing(frame):
                 self._code(frame.f_code, frame.f_globals)
+            if frame.f_code in self._doubtful and not self.impure:
+                self.impure = self._doubtful[frame.f_code]
         elif event == "c_call" and not self.impure:
             self._check(frame, argument)
+        elif event == "c_exception" and frame.f_code in self.codes and not self.impure:
+            name = getattr(argument, "__name__", "")
+            if name not in _RAISING and not Failure.is_new():
+                where = f"{frame.f_globals.get('__name__')}:{frame.f_lineno}"
+                self.impure = f"{name} raises an exception, which plain numbers might not make it do, at {where}"
 
     def _check(self, frame: FrameType, called: Any) -> None:
         owner = getattr(called, "__self__", None)
@@ -148,7 +211,7 @@ class Watch:
         if isinstance(owner, torch.Generator) and name not in ("manual_seed", "set_state"):
             self.impure = f"the state of a random generator is read ({name})"
             return
-        impure = root in _IMPURE or str(source).startswith("numpy.random")
+        impure = root in _IMPURE or name in _IMPURE_NAMES or str(source).startswith("numpy.random")
         if not impure or name in _HARMLESS_NAMES:
             return
         caller: FrameType | None = frame
@@ -163,6 +226,15 @@ class Watch:
         self.impure = f"{root}.{name} is called, which the state does not determine{where}"
 
 
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether an import is going on: hooks of Python's imports are no code of the optimizer."""
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith(("importlib.", "_frozen_importlib")):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _names_of(code: CodeType) -> Iterator[str]:
     yield from code.co_names
     for constant in code.co_consts:
@@ -170,11 +242,11 @@ def _names_of(code: CodeType) -> Iterator[str]:
             yield from _names_of(constant)
 
 
-_COMPARES = ("IS_OP", "COMPARE_OP", "CONTAINS_OP")
-
-
 def _asks_for_exact_type(code: CodeType) -> int:
-    """The line of `type(x) is ...`, `==` or `in`, which tells abstract values from plain ones; 0 if there is none."""
+    """The line of a use of `type`, which tells abstract values from plain ones; 0 if there is none.
+
+    `type(self)` and `isinstance(x, type)` do not count.
+    """
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             line = _asks_for_exact_type(inner)
@@ -183,11 +255,13 @@ def _asks_for_exact_type(code: CodeType) -> int:
     if "type" not in code.co_names:
         return 0
     lines = {start: line for start, line in dis.findlinestarts(code) if line is not None}
-    line, asked = code.co_firstlineno, 0
-    for instruction in dis.get_instructions(code):
+    line = code.co_firstlineno
+    instructions = [each for each in dis.get_instructions(code) if each.opname not in ("CACHE", "PUSH_NULL")]
+    for instruction, argument, call in zip(instructions, instructions[1:], instructions[2:], strict=False):
         line = lines.get(instruction.offset, line)
-        if instruction.opname.startswith("LOAD_GLOBAL") and instruction.argval == "type":
-            asked = line
-        elif instruction.opname in _COMPARES and line == asked:
+        asks = instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME") and instruction.argval == "type"
+        of_self = argument.opname.startswith("LOAD_FAST") and argument.argval in ("self", "cls")
+        as_class = argument.opname in ("PRECALL", "CALL")
+        if asks and not as_class and not (of_self and call.opname in ("PRECALL", "CALL")):
             return line
     return 0
