@@ -1,7 +1,8 @@
 """From a name or an import path to a real `torch.optim.Optimizer` class, its settings, and its properties.
 
-The names are the rules of claim C4, and AdamW. `package.module:Class` names any other optimizer: it is run as it is,
-and its properties are unknown (so the audit answers UNDECIDED and still shows the frequencies).
+The names are the rules of claim C4, AdamW, Adadelta, RAdam and Rprop; their settings may make them other rules of
+`theorems.rules` (RMSprop with momentum, AMSGrad, decoupled decay). `package.module:Class` names any other optimizer: it
+is run as it is, and its properties are unknown (so the audit answers UNDECIDED and still shows the frequencies).
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ NAMED: dict[str, Named] = {
     "amsgrad": Named(torch.optim.Adam, {"amsgrad": True}, 0.01),
     "nadam": Named(torch.optim.NAdam, {}, 0.01),
     "adamw": Named(torch.optim.AdamW, {}, 0.01),
+    "adadelta": Named(torch.optim.Adadelta, {}, 1.0),
+    "radam": Named(torch.optim.RAdam, {}, 0.01),
+    "rprop": Named(torch.optim.Rprop, {}, 0.001),
 }
 
 
