@@ -6,12 +6,14 @@ Everything here is exact: integers and fractions, no floats.
 from __future__ import annotations
 
 import math
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, repeat
 
 from theorems.errors import InvalidInput
 
@@ -145,10 +147,9 @@ class DataSet:
         position = {key: j for j, key in enumerate(distinct)}
         vectors = [tuple(y) for y in labels]
         means = tuple(_mean([vectors[row] for row in members[key]]) for key in distinct)
-        noise = sum(
-            (_square(vectors[row], means[position[key]]) for row, key in enumerate(keys) if len(members[key]) > 1),
-            Fraction(0),
-        )
+        repeated = [j for j, key in enumerate(distinct) if len(members[key]) > 1]
+        squares = _square_sum(vectors[row] for j in repeated for row in members[distinct[j]])
+        noise = squares - _square_sum((means[j] for j in repeated), [len(members[distinct[j]]) for j in repeated])
         return cls(
             name=name,
             inputs=tuple(tuple(inputs[members[key][0]]) for key in distinct),
@@ -184,28 +185,31 @@ class DataSet:
         return len(self.means[0])
 
     @cached_property
+    def _counts(self) -> list[int]:
+        """Numbers `M pi_j` of rows at the distinct inputs."""
+        return [p.numerator * (self.n_rows // p.denominator) for p in self.weights]
+
+    @cached_property
     def grand_mean(self) -> Vector:
         """`ybar = sum_j pi_j ybar_j`."""
-        return tuple(
-            sum((p * y[i] for p, y in zip(self.weights, self.means, strict=True)), Fraction(0))
-            for i in range(self.output_dim)
-        )
+        return tuple(_sum(column, self._counts) / self.n_rows for column in zip(*self.means, strict=True))
 
     @cached_property
     def variance(self) -> Fraction:
         """Between-input variance `V = sum_j pi_j |ybar_j - ybar|^2`; the best constant has risk `nu + V`."""
-        return sum(
-            (p * _square(y, self.grand_mean) for p, y in zip(self.weights, self.means, strict=True)), Fraction(0)
-        )
+        return _square_sum(self.means, self._counts) / self.n_rows - _square_sum([self.grand_mean])
 
     @cached_property
-    def rays(self) -> frozenset[Vector]:
-        """One vector, of greatest coordinate size 1, for each distinct ray `{t x : t > 0}` of the non-zero inputs."""
+    def rays(self) -> frozenset[tuple[int, ...]]:
+        """One vector for each distinct ray `{t x : t > 0}` of the non-zero inputs.
+
+        Its entries are integers without a common divisor, in units of their own for every coordinate.
+        """
         found = set()
-        for x in self.inputs:
-            largest = max(abs(v) for v in x)
-            if largest > 0:
-                found.add(tuple(v / largest for v in x))
+        for x in zip(*(_whole_numbers(column) for column in zip(*self.inputs, strict=True)), strict=True):
+            divisor = math.gcd(*x)
+            if divisor:
+                found.add(tuple(v // divisor for v in x))
         return frozenset(found)
 
     @property
@@ -221,20 +225,22 @@ class DataSet:
     @cached_property
     def input_ranges(self) -> tuple[tuple[Fraction, Fraction], ...]:
         """Smallest and largest value of every input coordinate."""
-        return tuple((min(column), max(column)) for column in zip(*self.inputs, strict=True))
+        ranges = []
+        for column in zip(*self.inputs, strict=True):
+            whole = _whole_numbers(column)
+            ranges.append((column[whole.index(min(whole))], column[whole.index(max(whole))]))
+        return tuple(ranges)
 
     @cached_property
     def spread_squared(self) -> Fraction:
         """`sum_j |xi_j - xibar|^2` over the distinct inputs, each counted once."""
-        middle = tuple(sum(column, Fraction(0)) / self.n_inputs for column in zip(*self.inputs, strict=True))
-        return sum((_square(x, middle) for x in self.inputs), Fraction(0))
+        sums = [tuple(_sum(column) for column in zip(*self.inputs, strict=True))]
+        return _square_sum(self.inputs) - _square_sum(sums) / self.n_inputs
 
     def risk_of(self, outputs: Mapping[Vector, Vector]) -> Fraction:
         """Return the exact empirical risk of a function given by its values at the distinct inputs."""
-        return self.noise_floor + sum(
-            (p * _square(outputs[x], y) for x, p, y in zip(self.inputs, self.weights, self.means, strict=True)),
-            Fraction(0),
-        )
+        residuals = (tuple(map(operator.sub, outputs[x], y)) for x, y in zip(self.inputs, self.means, strict=True))
+        return self.noise_floor + _square_sum(residuals, self._counts) / self.n_rows
 
 
 def _refuse_repeated_labels(name: str, labels: Sequence[Sequence[Fraction]]) -> None:
@@ -259,8 +265,23 @@ def _whole_numbers(column: Sequence[Fraction]) -> list[int]:
 def _mean(vectors: Sequence[Vector]) -> Vector:
     if len(vectors) == 1:
         return vectors[0]
-    return tuple(sum(column, Fraction(0)) / len(vectors) for column in zip(*vectors, strict=True))
+    return tuple(_sum(column) / len(vectors) for column in zip(*vectors, strict=True))
 
 
-def _square(u: Vector, v: Vector) -> Fraction:
-    return sum(((a - b) ** 2 for a, b in zip(u, v, strict=True)), Fraction(0))
+def _sum(column: Iterable[Fraction], counts: Iterable[int] = repeat(1)) -> Fraction:
+    """`sum_j m_j v_j`; data have few denominators, and where they are equal integers are added."""
+    totals: defaultdict[int, int] = defaultdict(int)
+    for value, count in zip(column, counts, strict=False):
+        p, q = value.as_integer_ratio()
+        totals[q] += count * p
+    return sum((Fraction(total, q) for q, total in totals.items()), Fraction(0))
+
+
+def _square_sum(vectors: Iterable[Vector], counts: Iterable[int] = repeat(1)) -> Fraction:
+    """`sum_j m_j |v_j|^2`, likewise."""
+    totals: defaultdict[int, int] = defaultdict(int)
+    for vector, count in zip(vectors, counts, strict=False):
+        for value in vector:
+            p, q = value.as_integer_ratio()
+            totals[q] += count * p * p
+    return sum((Fraction(total, q * q) for q, total in totals.items()), Fraction(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -27,6 +28,7 @@ __all__ = ["main"]
 
 EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 MAX_DIGITS = 100_000  # exact numbers of extreme data are long; Python's own limit is 4300
+NEW_OBJECTS = 1_000_000  # rows are objects that stay: looking for garbage among them often takes a third of the time
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.set_int_max_str_digits(MAX_DIGITS)
+    gc.set_threshold(NEW_OBJECTS)
     with suppress(OSError):
         sys.path.append(os.getcwd())  # `package.module:Class` may lie in the folder that one works in
     try:

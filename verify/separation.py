@@ -120,11 +120,11 @@ class _Scaled:
         across = list(zip(*points, strict=True))
         if _columns_are_shorter(points, across):
             whole, columns = _coprime(across)
-            rows, factors = _coprime(list(zip(*whole, strict=True)))
+            rows, factors = _without_common_factors(list(zip(*whole, strict=True)))
         else:
             cleared, first = _coprime(points)
             whole, columns = _coprime(list(zip(*cleared, strict=True)))
-            rows, second = _coprime(list(zip(*whole, strict=True)))
+            rows, second = _without_common_factors(list(zip(*whole, strict=True)))
             factors = tuple(a * b for a, b in zip(first, second, strict=True))
         largest = max(abs(value) for row in rows for value in row)
         return cls(np.array(rows, dtype=np.int64 if largest <= INT64 else object), columns, factors)
@@ -145,7 +145,8 @@ class _Scaled:
 
 def _columns_are_shorter(points: Sequence[Vector], across: Sequence[Vector]) -> bool:
     """Whether common denominators of columns are no longer than the longest one of a row."""
-    longest = max(math.lcm(*{value.denominator for value in point}).bit_length() for point in points)
+    shapes = {tuple([value.denominator for value in point]) for point in points}
+    longest = max(math.lcm(*shape).bit_length() for shape in shapes)
     for column in across:
         multiple = 1
         for denominator in {value.denominator for value in column}:
@@ -155,16 +156,26 @@ def _columns_are_shorter(points: Sequence[Vector], across: Sequence[Vector]) -> 
     return True
 
 
-def _coprime(vectors: Sequence[Sequence[Fraction | int]]) -> tuple[list[list[int]], tuple[Fraction, ...]]:
+def _coprime(vectors: Sequence[Sequence[Fraction | int]]) -> tuple[list[Sequence[int]], tuple[Fraction, ...]]:
     """Multiply each vector by a positive factor so that it becomes coprime integers; return them and the factors."""
-    whole, factors = [], []
+    cleared, denominators = [], []
     for vector in vectors:
         denominator = math.lcm(*{value.denominator for value in vector})
-        values = [value.numerator * (denominator // value.denominator) for value in vector]
-        divisor = math.gcd(*values) or 1
-        whole.append([value // divisor for value in values] if divisor > 1 else values)
-        factors.append(Fraction(denominator, divisor))
-    return whole, tuple(factors)
+        cleared.append([value.numerator * (denominator // value.denominator) for value in vector])
+        denominators.append(denominator)
+    whole, factors = _without_common_factors(cleared)
+    return whole, tuple(factor * denominator for factor, denominator in zip(factors, denominators, strict=True))
+
+
+def _without_common_factors(vectors: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], tuple[Fraction, ...]]:
+    """Likewise for integers, of which there may be millions."""
+    divisors = [math.gcd(*vector) or 1 for vector in vectors]
+    inverse = {divisor: Fraction(1, divisor) for divisor in set(divisors)}
+    whole = [
+        vector if divisor == 1 else [value // divisor for value in vector]
+        for divisor, vector in zip(divisors, vectors, strict=True)
+    ]
+    return whole, tuple(inverse[divisor] for divisor in divisors)
 
 
 # --- exact checks ----------------------------------------------------------------------------------------------------

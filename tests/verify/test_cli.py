@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -120,6 +122,15 @@ def config(folder: Path, old: str = "", new: str = "") -> str:
         (("audit", "--workers", "0"), "0 is not in the range 1<=x<=256"),
         (("audit", "--seed", "-1"), "-1 is not in the range"),
         (("audit", "--out", ""), "--out='': expected the name of a folder"),
+        (("survey",), "Missing argument"),
+        (("survey", "models"), "'models' is not 'frameworks'"),
+        (("survey", "frameworks", "--data", "irs"), "'irs'"),
+        (("survey", "frameworks", "--data", ""), "''"),
+        (("survey", "frameworks", "--data", "nile,nile"), "nile"),
+        (("survey", "frameworks", "--neurons", "0"), "0 is not in the range"),
+        (("survey", "frameworks", "--workers", "many"), "'many' is not a valid integer"),
+        (("survey", "frameworks", "--format", "xml"), "'xml' is not one of"),
+        (("audit", "--preset", "frameworks"), "nonconv survey frameworks"),
         (("report",), "Missing argument 'RESULTS'"),
         (("report", "missing.json"), "'missing.json' cannot be read: No such file"),
         (("report", "."), "'.' cannot be read: Is a directory"),
@@ -413,6 +424,162 @@ def test_exact_numbers_of_extreme_data_are_printed_in_full(run: Run, tmp_path: P
     assert len(json.loads(ran.out)["data"]["variance"]) > 4300
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "holds", "fails"),
+    [
+        ("sgd", ("T1", "T3", "T10", "T13b", "T16", "T19"), ()),
+        ("adamw", ("T3", "T13b", "T16", "T19"), ("T10",)),
+        ("(D)", ("T3", "T13", "T13b", "T19"), ("T10", "T16")),
+        ("DJ", ("T13b", "T16", "T19"), ("T10",)),
+        ("SS", (), ("T3", "T10", "T13b", "T16", "T19")),
+        ("none", (), ("T1", "T3", "T10", "T13b", "T16", "T19")),
+    ],
+)
+def test_bound_for_one_optimizer_or_a_class(
+    optimizer: str, holds: tuple[str, ...], fails: tuple[str, ...], run: Run
+) -> None:
+    ran = run("bound", "--arch", "1,9,1", "--data", "nile", "--scale", "minmax", "--optimizer", optimizer, "--json")
+    assert (ran.status, ran.err) == (0, "")
+    found = {each["theorem"]: each for each in json.loads(ran.out)["bounds"]}
+    assert all(found[name]["applies"] == "holds" for name in holds)
+    for name in fails:
+        assert (found[name]["applies"], found[name]["lo"]) == ("fails", None)
+        status = {each["id"]: each["status"] for each in found[name]["hypotheses"]}
+        assert status["optimizer-keeps-dead"] == "fails"
+    assert found["T11a"]["applies"] == "holds"  # it asks nothing of the optimizer
+
+
+def test_a_density_of_the_labels_decides_what_else_is_open(run: Run, tmp_path: Path) -> None:
+    """Eight scattered inputs: whether two neurons reach the noise floor is open; with a density almost surely not."""
+    rows = [(i * i % 7, i * i * i % 11, i) for i in range(8)]
+    (tmp_path / "d.csv").write_text("".join(f"{a},{b},{c}.{c * c}\n" for a, b, c in rows))
+    problem = ("bound", "--arch", "2,3,1", "--data", "d.csv", "--scale", "minmax", "--theorem", "T3", "--json")
+    (without,) = json.loads(run(*problem).out)["bounds"]
+    (declared,) = json.loads(run(*problem, "--label-density").out)["bounds"]
+    hypothesis = {each["id"]: each for each in declared["hypotheses"]}["optimal-risk-above-noise"]
+    assert declared["applies"] == hypothesis["status"] == "holds"
+    assert "density" in hypothesis["why"]
+    assert "1 dead" in json.dumps(declared)
+    assert Fraction(declared["lo"]) > Fraction(without["lo"])
+    (tmp_path / "d.csv").write_text("0,0,1\n0,1,2\n1,0,1\n")
+    assert_refused(run(*problem, "--label-density"), "rows 1 and 3: label column 0 repeats a value")
+
+
+# --- degenerate data ---------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "one distinct input": ("1,1\n1,2\n1,3\n", "fewer than two distinct inputs (3 rows, 1 distinct)"),
+    "one input that is 0": ("0,1\n0,2\n", "fewer than two distinct inputs"),
+    "text": ("a,y\n1,2\nred,3\n", "line 3, column 'a': 'red' is not a number"),
+    "NaN": ("1,2\nnan,3\n", "line 2, column '0': missing value 'nan'"),
+    "infinite label": ("1,2\n3,-inf\n", "'-inf' is not finite"),
+    "missing cell": ("1,2\n,3\n", "missing value ''"),
+    "empty": ("", "is empty"),
+    "blank": ("\n \n\n", "is empty"),
+    "one row": ("1,2\n", "fewer than two distinct inputs (1 rows, 1 distinct)"),
+    "header alone": ("a,y\n", "has a header but no rows"),
+    "one column": ("1\n2\n3\n", "has one column"),
+    "semicolons": ("1;2\n3;4\n", "expected"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_data_without_a_problem_are_refused(name: str, run: Run, tmp_path: Path) -> None:
+    text, told = REFUSED[name]
+    (tmp_path / "d.csv").write_text(text)
+    assert_refused(run("bound", "--arch", "1,3,1", "--data", "d.csv", "--scale", "standard"), "d.csv", told)
+    audit = config(tmp_path, 'source = "x**2"\npoints = 8', 'source = "d.csv"')
+    assert_refused(run("audit", audit, "--workers", "1", "--out", "out"), "d.csv", told)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "floor", "variance"),
+    [
+        pytest.param("0,1\n1,1\n2,1\n", "all mean labels are equal: V = 0", "0", "0", id="equal labels"),
+        pytest.param("0,1\n0,3\n1,2\n2,0\n2,4\n", "all mean labels are equal", "2", "0", id="equal mean labels"),
+    ],
+)
+def test_labels_that_do_not_vary_leave_nothing_to_claim(
+    text: str, told: str, floor: str, variance: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "d.csv").write_text(text)
+    answer = json.loads(run("bound", "--arch", "1,3,3,1", "--data", "d.csv", "--json").out)
+    assert answer["best"] is None
+    assert [Fraction(answer["data"][key]) for key in ("noise_floor", "variance")] == [
+        Fraction(floor),
+        Fraction(variance),
+    ]
+    for each in answer["bounds"]:
+        assert each["theorem"] == "T11a" or (each["applies"] != "holds" and each["lo"] is None)
+    assert told in json.dumps(answer["bounds"])
+
+
+ANSWERED = {
+    "duplicates": ("0,1\n0,2\n1,5\n1,5\n2,0\n", 1, "1/10"),
+    "zeros": ("0,0,1\n0,1,2\n0,2,5\n0,3,0\n", 2, "0"),
+    "constant": ("7,0,1\n7,1,2\n7,2,5\n7,3,0\n", 2, "0"),
+    "symmetric": ("-1,2\n1,2\n0,0\n", 1, "0"),
+    "extreme": ("0,1\n1e-300,2\n1e300,0\n", 1, "0"),
+}
+
+
+@pytest.mark.parametrize(("name", "scheme"), [(name, "pytorch") for name in ANSWERED] + [("zeros", "keras")])
+def test_degenerate_data_are_answered(name: str, scheme: str, run: Run, tmp_path: Path) -> None:
+    text, inputs, noise = ANSWERED[name]
+    (tmp_path / "d.csv").write_text(text)
+    ran = run("bound", "--arch", f"{inputs},2,2,1", "--data", "d.csv", "--init", scheme, "--json")
+    assert (ran.status, ran.err) == (0, "")
+    answer = json.loads(ran.out)
+    assert Fraction(answer["data"]["noise_floor"]) == Fraction(noise)
+    bounds = {each["theorem"]: each for each in answer["bounds"]}
+    ceiling = Fraction(bounds["T11a"]["hi"])
+    for layers in ("T1", "T2", "T10", "T13b", "T16", "T19") if scheme == "pytorch" else ("T11b", "T15", "T18"):
+        assert bounds[layers]["applies"] == "holds"
+        assert Fraction(bounds[layers]["lo"]) <= ceiling
+
+
+def test_degenerate_data_are_audited(run: Run, tmp_path: Path) -> None:
+    """All in one audit; equal labels leave nothing to claim."""
+    tables = {name: text for name, (text, inputs, _) in ANSWERED.items() if inputs == 1 and name != "extreme"}
+    tables["flat"] = "0,1\n1,1\n2,1\n"
+    for name, text in tables.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    listed = "\n".join(f'[data.{name}]\nsource = "{name}.csv"' for name in tables)
+    audit = Path(config(tmp_path, '[data.p]\nsource = "x**2"\npoints = 8', listed))
+    text = audit.read_text().replace('data = ["p"]', f"data = {list(tables)}").replace('["T3"]', '["T1", "T3"]')
+    audit.write_text(text)
+    ran = run("audit", str(audit), "--workers", "1", "--out", "out")
+    assert ran.status == 0
+    results = read_results(str(tmp_path / "out" / "results.json"))
+    assert len(results.cases) == 3
+    assert results.refuted == 0
+    for case in results.cases:
+        verdicts = {theorem.judgement.verdict for theorem in case.theorems}
+        assert ("flat" in case.id) == (verdicts == {"NOT APPLICABLE"})
+    huge = config(tmp_path, 'source = "x**2"\npoints = 8', 'source = "extreme.csv"')
+    (tmp_path / "extreme.csv").write_text(ANSWERED["extreme"][0])
+    assert_refused(run("audit", huge, "--workers", "1", "--out", "huge"), "expected at most 2^400 to simulate")
+
+
+# --- the survey --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["text", "csv"])
+def test_a_small_survey(shape: str, run: Run) -> None:
+    ran = run("survey", "frameworks", "--data", "nile", "--neurons", "200", "--workers", "1", "--format", shape)
+    assert (ran.status, ran.err) == (0, "")
+    for name in ("nile", "pytorch", "keras", "flax"):
+        assert name in ran.out.lower()
+    if shape == "csv":
+        header, *rows = csv.reader(io.StringIO(ran.out))
+        assert len(rows) > 0
+        assert all(len(row) == len(header) for row in rows)
+
+
+# --- explain -----------------------------------------------------------------------------------------------------
+
+
 def printed_ids() -> list[str]:
     return [
         *THEOREMS,
@@ -437,6 +604,34 @@ def test_explain_knows_every_id_that_tables_print(run: Run) -> None:
             assert identity.strip("()") in ran.out
             assert len(ran.out) > len(identity) + 10
         assert identity.strip("()") in overview.out
+
+
+@pytest.mark.parametrize(
+    ("identity", "told"),
+    [
+        ("D", ("(D): ", "c' b", "Theorems that remain for an optimizer with (D): ", "T19")),
+        ("(ss)", ("(SS)", "Theorems that remain")),
+        ("AdamW", ("AdamW: ", "(1 - lr weight_decay) theta")),
+        ("T18", ("T18. ", "Bound (LaTeX):", "Optimizers: ", "theorems/proofs/zero_bias_lines.md#t18")),
+        ("T11a", ("any; the theorem speaks of the initialization alone", "theorems/proofs/depth.md#t11a")),
+        ("T9", ("Margins", "theorems/proofs/width.md#t9")),
+        ("C2", ("C2: ", "width")),
+        ("labels-vary", ("labels-vary: ",)),
+        ("REFUTED", ("REFUTED: ",)),
+        ("CERTIFIED", ("CERTIFIED: ",)),
+    ],
+)
+def test_explanations_say_what_matters(identity: str, told: tuple[str, ...], run: Run) -> None:
+    ran = run("explain", identity)
+    assert (ran.status, ran.err) == (0, "")
+    said = " ".join(ran.out.split()).lower()
+    for part in told:
+        assert part.lower() in said, part
+
+
+@pytest.mark.parametrize("nonsense", ["T", "T0", "D'", "adamm", " ", "(((", "T18 T19", "x" * 5000, "\N{SNOWMAN}"])
+def test_what_nothing_is_called_is_refused(nonsense: str, run: Run) -> None:
+    assert_refused(run("explain", nonsense), "nothing here is called", "`nonconv explain` lists what there is")
 
 
 def test_help_and_version(run: Run) -> None:

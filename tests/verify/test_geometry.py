@@ -292,10 +292,32 @@ def test_trees_against_scipy(points: int, columns: int) -> None:
     assert norms.max() * (1 - 1e-12) <= found.radius <= norms.max() * (1 + 1e-11)
 
 
+@pytest.mark.parametrize("unit", [Fraction(1, 10**40), Fraction(1, 10**12), 1, 10**30, 10**320])
+def test_trees_at_every_scale(unit: Fraction | int) -> None:
+    """Near inputs (costs that round to 0), equal distances, and entries far beyond those of floats."""
+    cells = [(i, j) for i in range(6) for j in range(6)]
+    inputs = [(i + s * Fraction(1, 10**15), Fraction(j)) for i, j in cells for s in (0, 1)]
+    found = spanning_tree(data([[unit * v for v in x] for x in inputs]))
+    near = Fraction(1, 10**15)
+    shortest = 36 * near + 30 * (1 - near) + 5  # the pairs, the columns, one row of a pair's first points
+    assert unit * shortest <= found.length <= unit * (shortest + Fraction(1, 10**10))
+
+
 def test_trees_are_exact_where_roots_are() -> None:
     found = spanning_tree(data([(0, 0), (3, 4), (3, 0)]))
     assert (found.length, found.root, found.root_norm) == (7, 0, 0)
     assert 5 <= found.radius <= 5 + Fraction(1, 10**11)
+
+
+@given(x=st.tuples(*[st.fractions(-9, 9, max_denominator=50)] * 2), y=st.tuples(*[st.integers(-9, 9)] * 2))
+def test_sizes_are_rounded_up_by_next_to_nothing(x: tuple[Fraction, Fraction], y: tuple[int, int]) -> None:
+    """Squares, exactly: two inputs are one edge."""
+    found = spanning_tree(data([x, y] if x != y else [x]))
+    norms = sorted(sum(v * v for v in p) for p in (x, tuple(map(Fraction, y))))
+    apart = sum((v - w) ** 2 for v, w in zip(x, y, strict=True))
+    above = (1 + Fraction(1, 2**40)) ** 2
+    for size, square in ((found.length, apart), (found.root_norm, norms[0]), (found.radius, norms[1])):
+        assert square <= size**2 <= square * above
 
 
 def test_trees_far_from_the_origin() -> None:

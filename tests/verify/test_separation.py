@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import types
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -193,3 +194,97 @@ def test_points_on_the_boundary_of_a_proposed_half_space_are_not_forgotten(monke
     case = points((1, 0), (1, 0), (1, 0), (1, 1))
     assert separation._gordan(separation._Scaled.of(case[:3]).rows.astype(object), 9)[0] == [-1, 1]
     assert is_right(case, separate(case)) is Tri.YES
+
+
+# --- adversarial points ----------------------------------------------------------------------------------------------
+
+
+def lifted(first: Sequence[Point], second: Sequence[Point]) -> list[Point]:
+    """Points that lie in an open half-space through 0 exactly if a hyperplane strictly separates the two hulls."""
+    return [(*p, Fraction(1)) for p in first] + [tuple(-v for v in (*p, Fraction(1))) for p in second]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 6])
+@pytest.mark.parametrize("gap", ["1e-12", "1e-30", "1e-200", "0", "-1e-200", "-1e-12"])
+def test_nearly_touching_hulls(dimension: int, gap: str) -> None:
+    """A simplex and its copy mirrored at a vertex and moved away by the gap along a slanting direction."""
+    slant = [Fraction(k + 1, 7) for k in range(dimension)]
+    corners = [tuple(Fraction(0) for _ in range(dimension))]
+    corners += [tuple(slant[k] * (1 + (k == i)) for k in range(dimension)) for i in range(dimension)]
+    moved = [tuple(-v - Fraction(gap) * s for v, s in zip(p, slant, strict=True)) for p in corners]
+    case = lifted(corners, moved)
+    assert is_right(case, separate(case)) is (Tri.YES if Fraction(gap) > 0 else Tri.NO)
+
+
+def test_points_on_the_boundary_of_the_only_closed_half_space() -> None:
+    """All points have third coordinate >= 0, and those where it is 0 surround 0 or do not."""
+    around = points((1, 0, 0), (-1, 1, 0), (-1, -1, 0), (0, 0, 1), (5, 5, 1))
+    beside = points((1, 0, 0), (1, 1, 0), (1, -1, 0), (-9, 0, 1), (-5, 5, 1))
+    assert is_right(around, separate(around)) is Tri.NO
+    assert is_right(beside, separate(beside)) is Tri.YES
+
+
+@pytest.mark.parametrize("surrounded", [False, True])
+def test_huge_and_tiny_coordinates_side_by_side(surrounded: bool) -> None:
+    """Entries from 10^-300 to 10^300 within one point: floats cannot hold the rows, whichever way they are scaled."""
+    source = random.Random(5)
+    sizes = [Fraction(10) ** k for k in (-300, -150, -7, 0, 9, 150, 300)]
+    rows = [tuple(source.choice(sizes) * source.randint(-9, 9) for _ in range(4)) for _ in range(30)]
+    inner = [tuple(abs(v) + (v == 0) for v in row) for row in rows]
+    case = [*inner, tuple(-sum(column) for column in zip(*inner, strict=True))] if surrounded else inner
+    assert is_right(case, separate(case)) is (Tri.NO if surrounded else Tri.YES)
+    turned = [tuple(a - b for a, b in zip(row, [*row[1:], row[0] * 3], strict=True)) for row in case]  # no orthant
+    assert is_right(turned, separate(turned)) is (Tri.NO if surrounded else Tri.YES)
+
+
+def test_many_duplicates_count_once() -> None:
+    corners = points((3, -1, 2), ("1/3", 2, -1), (-2, "1/7", 1))
+    copies = [tuple(Fraction(k % 5 + 1, 3) * v for v in p) for k in range(700) for p in corners]
+    assert is_right(copies, separate(copies)) is separate(corners).separable
+    closed = [*copies, tuple(-sum(column) for column in zip(*corners, strict=True))]
+    answer = separate(closed)
+    assert is_right(closed, answer) is Tri.NO
+    assert answer.multipliers is not None
+    assert len(answer.multipliers) <= 4
+
+
+@pytest.mark.parametrize("dimension", [5, 20, 60])
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_more_coordinates_than_points(dimension: int, n: int) -> None:
+    """Independent points always lie in a half-space; their sum's negative closes the cone."""
+    source = random.Random(dimension + n)
+    case = [tuple(Fraction(source.randint(-9, 9), source.randint(1, 9)) for _ in range(dimension)) for _ in range(n)]
+    assert is_right(case, separate(case)) is Tri.YES
+    closed = [*case, tuple(-sum(column) for column in zip(*case, strict=True))]
+    assert is_right(closed, separate(closed)) is Tri.NO
+
+
+@pytest.mark.parametrize("digits", [4, 12, 25])
+def test_points_on_a_sphere_seen_from_just_outside_and_inside(digits: int) -> None:
+    """Every point is extreme, and hundreds of them are all but on the separating plane."""
+    source = random.Random(digits)
+    circle = []
+    for _ in range(200):
+        t = Fraction(source.randint(-(10**6), 10**6), 10**6)
+        circle.append(((1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)))  # the half with x >= 0
+    least = min(x for x, _ in circle)
+    shift = Fraction(1, 10**digits)
+    outside = [(x - least + shift, y) for x, y in circle]
+    assert is_right(outside, separate(outside)) is Tri.YES
+    inside = [(x - least - shift, y) for x, y in circle] + points((-1, 0))
+    assert is_right(inside, separate(inside)) is Tri.NO
+
+
+def test_a_float_program_that_fails_costs_time_and_never_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS reports an error instead of a solution."""
+    cases = [points((3, -1, 2), ("1/3", 2, -1), (-2, "1/7", 1)), points((1, 0), (-1, 1), (-1, -1), (2, 1))]
+    honest = [separate(case).separable for case in cases]
+    assert set(honest) == {Tri.YES, Tri.NO}
+    monkeypatch.setattr(separation, "linprog", lambda *_, **__: types.SimpleNamespace(status=4))
+    assert [is_right(case, separate(case)) for case in cases] == honest
+
+
+def test_combinations_that_are_not_unique_are_left_to_the_simplex_method() -> None:
+    for rows in ([[1, 1], [2, 2], [1, 0]], [[0, 0], [0, 0]], [[1, 0], [0, 1]], [[1, 2], [1, 2]]):
+        assert separation._combination(np.array(rows, dtype=object)) is None
+    assert separation._combination(np.array([[1, 0], [-1, 1], [-1, -1]], dtype=object)) == [(0, 2), (1, 1), (2, 1)]

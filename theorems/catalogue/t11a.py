@@ -44,7 +44,7 @@ THEOREM = Theorem(
     statement="At a non-zero input a layer is off with probability 2^-width if the layers before it are not, so some "
     "hidden layer is dead at initialization with at most this probability: no lower bound for that can exceed it.",
     formula=r"P(\text{some hidden layer dead}) \le 1 - \prod_{k=1}^{H} \left(1 - 2^{-l_k}\right)",
-    proof="theorems/proofs/zero_bias.md#t11a",
+    proof="theorems/proofs/depth.md#t11a",
     not_covered="Layers that die during training; non-convergence for other reasons. It bounds the event, not the "
     "failure of training. Weights with atoms.",
     instance=_instance,

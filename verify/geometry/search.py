@@ -7,23 +7,27 @@ libraries of linear algebra rarely change what is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import depth_first_order, minimum_spanning_tree
+from scipy.spatial import cKDTree
 
 from theorems.setting import Vector
 
 __all__ = [
+    "Angles",
     "Costs",
+    "Distances",
     "Floats",
     "Indices",
-    "angles",
-    "distances",
+    "closed_walk",
     "main_order",
-    "round_trip",
     "to_directions",
     "to_floats",
     "tree_edges",
@@ -31,12 +35,24 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
-Costs = Callable[[Indices], Floats]
-"""The symmetric matrix of costs between the points with these indices."""
+
+
+class Costs(Protocol):
+    """What it costs to join two of some points, in floats; the same in both directions."""
+
+    def within(self, block: Indices) -> Floats:
+        """The matrix of costs between the points with these indices."""
+
+    def along(self, pairs: Indices) -> Floats:
+        """The costs of these pairs of indices, one a row."""
+
 
 DENSE = 2000
-"""Up to so many points all pairs are looked at; more points are cut into blocks along their main direction."""
-BLOCK = 500
+"""Up to so many points all pairs are looked at, otherwise those of near points."""
+NEAR = 12
+AXES = 5
+"""Near points are near in the plane of the largest variance of so many dimensions; searching more takes long."""
+CHUNK = 100_000
 PASSES = 12
 _DECIMALS = 9
 _SMALLEST = 1e-100
@@ -69,75 +85,115 @@ def _as_floats(vectors: Sequence[Vector]) -> Floats | None:
         return None
 
 
-def distances(points: Floats) -> Floats:
-    """Euclidean distances."""
-    points = points - points.mean(axis=0)
-    squares = np.sum(points * points, axis=1)
-    apart: Floats = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0))
-    return apart
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """Euclidean distances between points."""
+
+    points: Floats
+
+    def within(self, block: Indices) -> Floats:
+        """The matrix of distances."""
+        points = self.points[block]
+        points = points - points.mean(axis=0)
+        squares = np.sum(points * points, axis=1)
+        apart: Floats = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0))
+        return apart
+
+    def along(self, pairs: Indices) -> Floats:
+        """The distances of pairs."""
+        apart: Floats = np.linalg.norm(self.points[pairs[:, 0]] - self.points[pairs[:, 1]], axis=1)
+        return apart
 
 
-def angles(directions: Floats) -> Floats:
+@dataclass(frozen=True, eq=False)
+class Angles:
     """Angles between unit vectors."""
-    found: Floats = np.arccos(np.clip(directions @ directions.T, -1, 1))
+
+    directions: Floats
+
+    def within(self, block: Indices) -> Floats:
+        """The matrix of angles."""
+        units = self.directions[block]
+        return _arc_cosine(units @ units.T)
+
+    def along(self, pairs: Indices) -> Floats:
+        """The angles of pairs."""
+        return _arc_cosine(np.sum(self.directions[pairs[:, 0]] * self.directions[pairs[:, 1]], axis=1))
+
+
+def _arc_cosine(cosines: Floats) -> Floats:
+    found: Floats = np.arccos(np.clip(cosines, -1, 1))
     return found
 
 
 def main_order(points: Floats) -> Indices:
     """The points in order along the direction of their largest variance."""
+    return np.argsort(_main_coordinates(points, 1)[:, 0], kind="stable")
+
+
+def _main_coordinates(points: Floats, axes: int) -> Floats:
+    """Coordinates of the centred points along the directions of their largest variance, rounded."""
     centred = points - points.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
-    return np.argsort(np.round(centred @ directions[:, -1], _DECIMALS), kind="stable")
+    return _rounded(centred @ directions[:, ::-1][:, :axes])
 
 
-def tree_edges(order: Indices, costs: Costs) -> list[tuple[int, int]]:
-    """Edges of a spanning tree: a cheapest one of each block, and one edge from each block to the next."""
-    edges: list[tuple[int, int]] = []
-    pieces = _blocks(order)
-    for block in pieces:
-        edges += [(int(block[i]), int(block[j])) for i, j in _cheapest_tree(_rounded(costs, block))]
-    edges += [(int(here[-1]), int(there[0])) for here, there in pairwise(pieces)]
-    return edges
+def tree_edges(points: Floats, order: Indices, costs: Costs) -> Indices:
+    """Edges of a spanning tree, two indices a row: the cheapest one; of many points the cheapest of near pairs.
 
-
-def round_trip(order: Indices, costs: Costs) -> list[tuple[int, int]]:
-    """Arcs of a closed walk through all points: the nearest point not yet visited, then exchanges of two arcs.
-
-    Several blocks are visited one after the other, without exchanges.
+    `order` holds all indices. Pairs that follow each other in it are looked at as well, so that there is a tree.
     """
-    pieces = _blocks(order)
-    walk: list[int] = []
-    for block in pieces:
-        matrix = _rounded(costs, block)
+    if len(order) <= DENSE:
+        rows, columns = np.triu_indices(len(order), 1)
+        pairs, weights = np.column_stack([order[rows], order[columns]]), costs.within(order)[rows, columns]
+    else:
+        pairs = _near_pairs(points, order)
+        weights = np.concatenate([costs.along(part) for part in np.array_split(pairs, -(-len(pairs) // CHUNK))])
+    return _cheapest_tree(pairs, _rounded(weights), len(order))
+
+
+def closed_walk(points: Floats, order: Indices, costs: Costs) -> Indices:
+    """Arcs of a closed walk through all points, two indices a row: the cheaper of two.
+
+    One goes along a spanning tree and back. The other visits the nearest point not yet visited, and then exchanges two
+    arcs where that is cheaper; many points it visits in the order in which the tree leads to them.
+    """
+    tree = tree_edges(points, order, costs)
+    if len(order) <= DENSE:
+        matrix = _rounded(costs.within(order))
         steps = _nearest_first(matrix)
-        if len(pieces) == 1:
-            _exchange(steps, matrix)
-        walk += [int(block[i]) for i in steps]
-    return list(zip(walk, walk[1:] + walk[:1], strict=True))
+        _exchange(steps, matrix)
+        visited = order[steps]
+    else:
+        graph = csr_array((np.ones(len(tree)), (tree[:, 0], tree[:, 1])), shape=(len(order), len(order)))
+        visited = depth_first_order(graph, order[0], directed=False, return_predecessors=False)
+    walks = [np.column_stack([visited, np.roll(visited, -1)]), np.concatenate([tree, tree])]
+    return min(walks, key=lambda arcs: float(np.sum(costs.along(arcs))))
 
 
-def _blocks(order: Indices) -> list[Indices]:
-    return [order] if len(order) <= DENSE else np.array_split(order, -(-len(order) // BLOCK))
+def _near_pairs(points: Floats, order: Indices) -> Indices:
+    """Every point with the points nearest to it, and with the next one in the order."""
+    size = len(order)
+    coordinates = _main_coordinates(points, AXES)
+    _, near = cKDTree(coordinates).query(coordinates, NEAR + 1)
+    first = np.concatenate([np.repeat(np.arange(size), NEAR + 1), order[:-1]])
+    second = np.concatenate([near.ravel(), order[1:]])
+    keys = np.unique(np.minimum(first, second) * size + np.maximum(first, second))
+    pairs: Indices = np.column_stack(np.divmod(keys, size))
+    return pairs[pairs[:, 0] < pairs[:, 1]]
 
 
-def _rounded(costs: Costs, block: Indices) -> Floats:
-    return np.round(costs(block), _DECIMALS)
+def _rounded(values: Floats) -> Floats:
+    """In units of the largest one, rounded: the same whatever the scale of the points."""
+    return np.round(values / (float(np.max(np.abs(values), initial=0)) or 1.0), _DECIMALS)
 
 
-def _cheapest_tree(costs: Floats) -> list[tuple[int, int]]:
-    """Prim's algorithm."""
-    cheapest, nearest = costs[0].copy(), np.zeros(len(costs), dtype=np.intp)
-    outside = np.ones(len(costs), dtype=bool)
-    outside[0] = False
-    edges = []
-    for _ in range(len(costs) - 1):
-        new = int(np.argmin(np.where(outside, cheapest, np.inf)))
-        edges.append((int(nearest[new]), new))
-        outside[new] = False
-        closer = outside & (costs[new] < cheapest)
-        cheapest[closer] = costs[new][closer]
-        nearest[closer] = new
-    return edges
+def _cheapest_tree(pairs: Indices, costs: Floats, size: int) -> Indices:
+    """Costs count by their ranks, so that none is 0, which would mean a missing edge, and none are equal."""
+    ranks = np.empty(len(pairs))
+    ranks[np.argsort(costs, kind="stable")] = np.arange(1, len(pairs) + 1)
+    tree = minimum_spanning_tree(csr_array((ranks, (pairs[:, 0], pairs[:, 1])), shape=(size, size)))
+    return np.column_stack(tree.nonzero()).astype(np.intp)
 
 
 def _nearest_first(costs: Floats) -> Indices:

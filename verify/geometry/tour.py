@@ -17,7 +17,7 @@ from theorems.laws import Law
 from theorems.setting import DataSet, Vector
 from verify.enclosure.arb import Ball, ball, compiled, evaluate
 from verify.geometry.balls import rounded_up, square_sum
-from verify.geometry.search import Floats, Indices, angles, main_order, round_trip, to_directions, tree_edges
+from verify.geometry.search import Angles, Floats, Indices, closed_walk, main_order, to_directions
 
 __all__ = ["Tour", "tour"]
 
@@ -51,8 +51,8 @@ class Tour:
         if self.planar:
             ends = self.cone
             return rounded_up(_angle_sum(self.rays, [ends, ends]) if ends else _whole_turn)
-        walk = round_trip(main_order(self.directions), lambda block: angles(self.directions[block]))
-        return rounded_up(_angle_sum(self.rays, walk))
+        walk = closed_walk(self.directions, main_order(self.directions), Angles(self.directions))
+        return rounded_up(_angle_sum(self.rays, _arcs(walk)))
 
     def zeros(self, law: Law) -> Fraction:
         """Upper bound `nu_0` of the mean number of zeros on a closed walk through the rays (math §5 T15).
@@ -162,10 +162,11 @@ def _zeros(walked: Tour, per_half_turn: sympy.Expr) -> Fraction:
         return min(measure.total([ends, ends]), Fraction(2)) if ends else Fraction(2)
     if per_half_turn == 1:  # an angle divided by pi is at most 1, and at most 1/2 within an orthant
         return rounded_up(lambda: ball(walked.length) / _pi())
-    order = measure.order
-    tree = tree_edges(order, measure.within)
-    walks = [round_trip(order, measure.within), [*tree, *tree]]
-    return measure.total(min(walks, key=lambda arcs: float(np.sum(measure.along(arcs)))))
+    return measure.total(_arcs(closed_walk(walked.directions, measure.order, measure)))
+
+
+def _arcs(walk: Indices) -> list[Arc]:
+    return [(i, j) for i, j in walk.tolist()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,16 +192,17 @@ class _ZeroBounds:
         signs = self.walked.signs[block].astype(np.float64)
         positive, negative = np.maximum(signs, 0), np.maximum(-signs, 0)
         opposed = positive @ negative.T + negative @ positive.T > 0
-        turning = self._per_angle * angles(self.walked.directions[block])
+        turning = self._per_angle * Angles(self.walked.directions).within(block)
         return np.minimum(turning, np.where(opposed, 1.0, 0.5))
 
-    def along(self, arcs: Sequence[Arc]) -> Floats:
+    def along(self, arcs: Indices) -> Floats:
         """The bounds of these arcs, in floats."""
         return np.minimum(self._turning(arcs), self._caps(arcs))
 
     def total(self, arcs: Sequence[Arc]) -> Fraction:
         """Upper bound of the sum over these arcs; each is bounded by its angle or by its signs, as floats advise."""
-        caps, turning = self._caps(arcs), self._turning(arcs)
+        ends = np.array(arcs, dtype=np.intp)
+        caps, turning = self._caps(ends), self._turning(ends)
         halves = int(np.sum(2 * caps[turning >= caps]))
         turned = [arc for arc, by_angle in zip(arcs, turning < caps, strict=True) if by_angle]
         if not turned:
@@ -208,16 +210,11 @@ class _ZeroBounds:
         angle, factor = _angle_sum(self.walked.rays, turned), compiled(self.per_half_turn / sympy.pi, ())
         return Fraction(halves, 2) + rounded_up(lambda: factor() * angle())
 
-    def _caps(self, arcs: Sequence[Arc]) -> Floats:
+    def _caps(self, ends: Indices) -> Floats:
         """1/2 for arcs within one orthant, else 1: exact."""
-        ends = np.array(arcs, dtype=np.intp)
         signs = self.walked.signs
         opposed = np.any(signs[ends[:, 0]] * signs[ends[:, 1]] < 0, axis=1)
         return np.where(opposed, 1.0, 0.5)
 
-    def _turning(self, arcs: Sequence[Arc]) -> Floats:
-        ends = np.array(arcs, dtype=np.intp)
-        units = self.walked.directions
-        cosines = np.sum(units[ends[:, 0]] * units[ends[:, 1]], axis=1)
-        turning: Floats = self._per_angle * np.arccos(np.clip(cosines, -1, 1))
-        return turning
+    def _turning(self, ends: Indices) -> Floats:
+        return self._per_angle * Angles(self.walked.directions).along(ends)

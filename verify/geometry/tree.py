@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
 
-from theorems.setting import DataSet, Vector
-from verify.enclosure.arb import Ball, ball
-from verify.geometry.balls import rounded_up, square_sum
-from verify.geometry.search import distances, main_order, to_floats, tree_edges
+from theorems.setting import DataSet
+from verify.geometry.search import Distances, main_order, to_floats, tree_edges
 
 __all__ = ["Tree", "spanning_tree"]
+
+BITS = 40
+"""Lengths are rounded up by less than a factor `1 + 2^-BITS`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Tree:
 
 @lru_cache(maxsize=16)
 def spanning_tree(data: DataSet) -> Tree:
-    """A spanning tree, a shortest one for up to 2,000 inputs; that and the least norm are as floats tell.
+    """A spanning tree: a shortest one for up to 2,000 inputs, for more a shortest one of near pairs.
+
+    It and the input of least norm are found in floats and measured in integers.
 
     Rigour:   upper bounds, exact for scalar inputs and otherwise larger than the true sizes of the tree and the root
               by at most a factor `1 + 2^-40`.
@@ -43,30 +46,25 @@ def spanning_tree(data: DataSet) -> Tree:
         norms = [abs(x[0]) for x in data.inputs]
         return Tree(high - low, norms.index(min(norms)), min(norms), max(norms))
     points = to_floats(data.inputs)
-    edges = tree_edges(main_order(points), lambda block: distances(points[block]))
+    edges = tree_edges(points, main_order(points), Distances(points)).tolist()
     root = int(np.argmin(np.sum(points * points, axis=1)))
+    whole, unit = _whole_numbers(data)
+    squares = [sum(v * v for v in x) for x in whole]
+    lengths = (_root(sum((u - v) ** 2 for u, v in zip(whole[i], whole[j], strict=True))) for i, j in edges)
     return Tree(
-        length=rounded_up(lambda: _length(data, edges)),
-        root=root,
-        root_norm=rounded_up(lambda: _norm(data.inputs[root])),
-        radius=rounded_up(lambda: _radius(data)),
+        length=unit * sum(lengths), root=root, root_norm=unit * _root(squares[root]), radius=unit * _root(max(squares))
     )
 
 
-def _norm(x: Vector) -> Ball:
-    return square_sum(ball(v) for v in x).sqrt()
+def _whole_numbers(data: DataSet) -> tuple[list[tuple[int, ...]], Fraction]:
+    """The distinct inputs as integers, and the fraction, in units of `2^-BITS`, that 1 stands for."""
+    scale = math.lcm(*{v.denominator for x in data.inputs for v in x})
+    whole = [tuple(v.numerator * (scale // v.denominator) for v in x) for x in data.inputs]
+    return whole, Fraction(1, scale << BITS)
 
 
-def _length(data: DataSet, edges: Sequence[tuple[int, int]]) -> Ball:
-    points = [[ball(v) for v in x] for x in data.inputs]
-    total = ball(Fraction(0))
-    for i, j in edges:
-        total += square_sum(u - v for u, v in zip(points[i], points[j], strict=True)).sqrt()
-    return total
-
-
-def _radius(data: DataSet) -> Ball:
-    largest = ball(Fraction(0))
-    for x in data.inputs:
-        largest = largest.max(_norm(x))
-    return largest
+def _root(square: int) -> int:
+    """`2^BITS` times the square root of a natural number, rounded up by less than 1; a positive one is `>= 2^BITS`."""
+    scaled = square << 2 * BITS
+    root = math.isqrt(scaled)
+    return root if root * root == scaled else root + 1

@@ -56,9 +56,8 @@ def label_lattice(data: DataSet) -> Lattice:
     moving = [step for values, _, step in columns if any(values)]
     denominator = math.lcm(*(step.denominator for step in moving))
     common = Fraction(math.gcd(*(int(step * denominator) for step in moving)) or 1, denominator)
-    scaled = [
-        [value * int(step / common) for value in values] if any(values) else values for values, _, step in columns
-    ]
+    factors = [int(step / common) if any(values) else 1 for values, _, step in columns]
+    scaled = [[value * factor for value in values] for factor, (values, _, _) in zip(factors, columns, strict=True)]
     return Lattice(integers(scaled).T, tuple(start for _, start, _ in columns), (common,) * len(columns))
 
 
