@@ -38,6 +38,8 @@ __all__ = ["Answer", "answer_bound", "bound_json", "bound_text"]
 NEARLY_SURE = Fraction(99, 100)
 ROUNDING = Fraction(1, 2**20)
 NEURONS, ALPHA = 20_000, Fraction(1, 1_000_000)
+SHORT = 24
+"""Characters up to which an exact `p_1` is printed as a fraction; JSON has it in full."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,8 @@ def _p_dead_words(answer: Answer) -> str:
     if p_dead is None:
         return "p_1, the probability that a first-layer neuron is dead on the data: not known for dependent weights."
     ends = p_dead.enclosure
-    value = f"= {ends.lo}" if ends.width == 0 else f"in [{at_least(ends.lo)}, {at_most(ends.hi)}]"
+    short = ends.width == 0 and len(str(ends.lo)) <= SHORT
+    value = f"= {ends.lo}" if short else f"in [{at_least(ends.lo)}, {at_most(ends.hi)}]"
     shown = value if p_dead.two_sided else f"at least {at_least(ends.lo)}"
     told = (
         f"p_1, the probability that a first-layer neuron is dead on the data: {shown} ({p_dead.method}: {p_dead.why})."
