@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_CONTRADICTION, EXIT_INTERRUPTED = 1, 2, 3, 130
 MAX_DIGITS = 100_000  # exact numbers of extreme data are long; Python's own limit is 4300
 NEW_OBJECTS = 1_000_000  # rows are objects that stay: looking for garbage among them often takes a third of the time
 
@@ -347,6 +347,142 @@ def survey(name: str, data: str | None, neurons: int, seed: int, workers: int | 
             click.echo(frameworks_csv(found), nl=False)
         case _:
             _print(frameworks_text(found))
+
+
+# --- optimizer ---------------------------------------------------------------------------------------------------
+
+
+@command.command()
+@click.argument("target", required=False)
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting; may be repeated.")
+@click.option("--zoo", "library", default=None, help="Judge every optimizer of a library: torch or pytorch_optimizer.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["text", "json", "md"]),
+    default="text",
+    show_default=True,
+    help="Output; md with --zoo only.",
+)
+@click.option("--script", default=None, help="Write the program that shows a counterexample into this file.")
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes of --zoo; default: the cores.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(1, 86400),
+    default=None,
+    help="Seconds for an optimizer of --zoo; default 120.",
+)
+def optimizer(
+    target: str | None,
+    changes: tuple[str, ...],
+    library: str | None,
+    as_json: bool,
+    shape: str,
+    script: str | None,
+    workers: int | None,
+    limit: float | None,
+) -> None:
+    """Which properties an optimizer has, how that is known, and which theorems therefore apply to it.
+
+    TARGET is a name such as adam, or package.module:Class. Its update rule is proved symbolically or its own code is
+    interpreted; what is not proved is tested, and a violation comes with a program that shows it. Exit status 1 if no
+    property is proved or at least tested without a counterexample.
+
+    \b
+    nonconv optimizer adam
+    nonconv optimizer torch.optim:AdamW --set lr=1e-3 --set betas=0.9,0.95
+    nonconv optimizer my_package.optim:Mine --json
+    nonconv optimizer --zoo torch --format md
+    """
+    from verify.optimizers.verdict import Contradiction
+
+    if (target is None) == (library is None):
+        raise InvalidInput(
+            f"{'neither' if target is None else 'both'} an optimizer {'nor' if target is None else 'and'} --zoo: "
+            "expected one of them"
+        )
+    chosen = "json" if as_json else shape
+    try:
+        if target is not None:
+            if shape == "md" or workers is not None or limit is not None:
+                raise InvalidInput("--format md, --workers and --limit: expected with --zoo only")
+            _one_optimizer(target, changes, chosen, script)
+        elif library is not None:
+            if changes or script is not None:
+                raise InvalidInput("--set and --script: expected with an optimizer, not with --zoo")
+            _zoo(library, chosen, workers, limit)
+    except Contradiction as error:
+        _complain(str(error))
+        raise click.exceptions.Exit(EXIT_CONTRADICTION) from error
+
+
+def _one_optimizer(target: str, changes: tuple[str, ...], shape: str, script: str | None) -> None:
+    from verify.optimizers.verdict import judge_optimizer
+    from verify.verdicts import verdict_json, verdict_text
+
+    with redirect_stdout(sys.stderr):
+        verdict = judge_optimizer(target, dict(map(_setting, changes)))
+    example = verdict.counterexample
+    if script is not None and example is not None and example.script:
+        try:
+            Path(script).write_text(example.script, encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput(f"--script={script!r} cannot be written: {error.strerror}") from error
+    elif script is not None:
+        why = "nothing is violated" if example is None else example.about_script
+        click.echo(f"{script} was not written: {why}", err=True)
+    if shape == "json":
+        click.echo(json.dumps(verdict_json(verdict), indent=1))
+    else:
+        _print(verdict_text(verdict, with_script=script is None))
+    if not verdict.passes:
+        raise click.exceptions.Exit(EXIT_REFUTED)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """`lr=1e-3`, `betas=0.9,0.99`, `amsgrad=true`; what is no number and no truth value is a text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise InvalidInput(f"--set {text!r}: expected NAME=VALUE, such as lr=1e-3")
+    parts = [_value(part.strip()) for part in value.strip().strip("()[]").split(",") if part.strip()]
+    return name.strip(), tuple(parts) if "," in value else parts[0] if parts else value
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _zoo(library: str, shape: str, workers: int | None, limit: float | None) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from verify.environment import usable_cores
+    from verify.optimizers.zoo import LIMIT, judge_zoo
+    from verify.verdicts import zoo_json, zoo_markdown, zoo_text
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with redirect_stdout(sys.stderr), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"judging the optimizers of {library}", total=None)
+        found = judge_zoo(
+            library,
+            workers=workers or usable_cores(),
+            limit=LIMIT if limit is None else limit,
+            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    match shape:
+        case "json":
+            click.echo(json.dumps(zoo_json(found), indent=1))
+        case "md":
+            click.echo(zoo_markdown(found), nl=False)
+        case _:
+            _print(zoo_text(found))
 
 
 # --- explain and report ------------------------------------------------------------------------------------------

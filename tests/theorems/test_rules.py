@@ -570,10 +570,18 @@ def test_decoupled_decay_is_not_said_to_freeze(name: str) -> None:
 
 
 def test_a_foreign_optimizer_is_run_but_nothing_is_known_of_it() -> None:
-    resolved = resolve(OptimizerSpec("torch.optim:AdamW"))
+    """Neither a rule nor its own code tells anything of L-BFGS."""
+    resolved = resolve(OptimizerSpec("torch.optim:LBFGS"))
     assert not resolved.per_coordinate
     for wanted in Property:
         assert resolved.properties.about(wanted).status is Status.UNKNOWN
+
+
+def test_the_class_of_a_named_optimizer_is_known_by_its_import_path_too() -> None:
+    resolved, named = resolve(OptimizerSpec("torch.optim:AdamW", {"lr": 0.01})), resolve(OptimizerSpec("adamw"))
+    assert resolved.per_coordinate
+    for wanted in Property:
+        assert resolved.properties.about(wanted) == named.properties.about(wanted)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 The names are the rules of claim C4, AdamW, Adadelta, RAdam and Rprop; their settings may make them other rules of
 `theorems.rules` (RMSprop with momentum, AMSGrad, decoupled decay). `package.module:Class` names any other optimizer: it
-is run as it is, and its properties are unknown (so the audit answers UNDECIDED and still shows the frequencies).
+is run as it is. If it is the class of one of the names, the rule speaks of it; of others, what is proved on their code.
+What is proved by neither is unknown (so the audit answers UNDECIDED and still shows the frequencies).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from theorems.errors import InvalidInput, did_you_mean
 from theorems.hypotheses import OptimizerClass
 from theorems.rules import RULES, class_of_rule
+from verify.optimizers.proofs import proof_of_class, supposed_of_all_sizes
 
 __all__ = ["NAMED", "OptimizerSpec", "ResolvedOptimizer", "resolve"]
 
@@ -69,7 +71,8 @@ class OptimizerSpec:
 class ResolvedOptimizer:
     """A checked optimizer: the class, all of its settings, whether replicas may be stacked, and its properties.
 
-    per_coordinate is True only for the named rules, whose recursions act on each coordinate alone.
+    per_coordinate is True only for the classes of the named rules, whose recursions act on each coordinate alone. rule:
+    the named rule whose class this is, if any.
     """
 
     spec: OptimizerSpec
@@ -78,6 +81,7 @@ class ResolvedOptimizer:
     settings: Mapping[str, object]
     per_coordinate: bool
     properties: OptimizerClass
+    rule: str | None
 
     def build(self, parameters: Iterable[torch.Tensor]) -> torch.optim.Optimizer:
         """Make the optimizer. A negative learning rate, which torch refuses, is set after construction."""
@@ -98,9 +102,11 @@ def _construct(
     return torch_class(parameters, **accepted)
 
 
-def resolve(spec: OptimizerSpec) -> ResolvedOptimizer:
-    """Check a specification by building the optimizer once on a dummy parameter.
+def resolve(spec: OptimizerSpec, *, prove: bool = True) -> ResolvedOptimizer:
+    """Check a specification by building the optimizer once on a dummy parameter, and say what is known of it.
 
+    prove: of a class that is not one of the names', prove on its code what can be proved within
+    `verify.optimizers.proofs.LIMITS`; else nothing is known of it.
     Fails: InvalidInput for unknown names and settings, NaN, targets that cannot be imported or built.
     """
     _check_numbers(spec)
@@ -112,10 +118,19 @@ def resolve(spec: OptimizerSpec) -> ResolvedOptimizer:
     if named is not None:
         _check_types(spec, torch_class)
     settings = _trial(spec, torch_class, arguments, step=named is not None) | dict(arguments)
-    if named is None:
-        return ResolvedOptimizer(spec, torch_class, arguments, settings, False, OptimizerClass(spec.label, ()))
-    properties = class_of_rule(RULES[spec.target], settings, spec.label)
-    return ResolvedOptimizer(spec, torch_class, arguments, settings, True, properties)
+    rule = spec.target if named else _rule_of(torch_class)
+    if rule is not None:
+        properties = class_of_rule(RULES[rule], settings, spec.label)
+    elif prove:
+        properties = supposed_of_all_sizes(proof_of_class(torch_class, arguments, spec.label))
+    else:
+        properties = OptimizerClass(spec.label, ())
+    return ResolvedOptimizer(spec, torch_class, arguments, settings, rule is not None, properties, rule)
+
+
+def _rule_of(torch_class: type[torch.optim.Optimizer]) -> str | None:
+    """The first name with this very class (a subclass is another optimizer); its settings choose among the rules."""
+    return next((name for name, named in NAMED.items() if named.torch_class is torch_class), None)
 
 
 def _trial(
@@ -186,7 +201,15 @@ def _import(target: str) -> type[torch.optim.Optimizer]:
             f"{did_you_mean(target, NAMED)}"
         )
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise InvalidInput(f"optimizer {target!r} cannot be imported: {_reason(error)}") from error
+    try:
+        found = getattr(module, class_name)
+    except AttributeError as error:
+        raise InvalidInput(
+            f"optimizer {target!r} cannot be imported: {_reason(error)}{did_you_mean(class_name, dir(module))}"
+        ) from error
     except (Exception, SystemExit) as error:
         raise InvalidInput(f"optimizer {target!r} cannot be imported: {_reason(error)}") from error
     if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):

@@ -230,7 +230,7 @@ def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int
     return train(
         initial,
         _training_rows(start.data, start.dtype, task.device),
-        resolve(task.optimizer),
+        resolve(task.optimizer, prove=False),
         start.architecture,
         lambda step: None if batches is None else batches[step - 1],
         task.checkpoints,

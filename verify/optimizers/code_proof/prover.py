@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 
@@ -108,8 +111,10 @@ def prove_on_code(
     limits = limits or Limits()
     _check(widths, dtype)
     start = time.monotonic()
-    session = _Session(build, tuple(widths), dtype, closure, limits)
-    claims = session.claims()
+    session = _Session(build, tuple(widths), dtype, closure, limits, start + limits.total)
+    _construct_once(build, session.shapes, dtype)
+    with _no_visitors():
+        claims = session.claims()
     return CodeProof(
         name,
         claims,
@@ -119,6 +124,27 @@ def prove_on_code(
         session.branches,
         time.monotonic() - start,
     )
+
+
+def _construct_once(build: Build, shapes: Sequence[tuple[int, ...]], dtype: torch.dtype) -> None:
+    """Construct it with ordinary parameters: torch changes an optimizer's class when its first object is made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            build([torch.nn.Parameter(torch.zeros(shape, dtype=dtype)) for shape in shapes])
+        except (Exception, SystemExit):
+            return  # the trials find it out, and say it
+
+
+@contextmanager
+def _no_visitors() -> Iterator[None]:
+    """Keep what others registered with the garbage collector from running in the middle of a step that is watched."""
+    kept = gc.callbacks[:]
+    gc.callbacks.clear()
+    try:
+        yield
+    finally:
+        gc.callbacks[:0] = kept
 
 
 def _check(widths: Sequence[int], dtype: torch.dtype) -> None:
@@ -150,6 +176,7 @@ class _Session:
     dtype: torch.dtype
     closure: bool | None
     limits: Limits
+    deadline: float
     finite: bool = False
     every_step: bool = True
     branches: int = 0
@@ -173,6 +200,9 @@ class _Session:
 
     def trial(self, tested: Sequence[tuple[int, int]]) -> Verdict:
         """Run one trial. If it is not said whether a closure is needed, the first complaint about it tells."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            return Verdict(refused=f"the time limit of {self.limits.total:g} seconds is reached")
         trial = Trial(
             self.build,
             self.shapes,
@@ -180,7 +210,7 @@ class _Session:
             dtype=self.dtype,
             finite=self.finite,
             closure=bool(self.closure),
-            limits=self.limits,
+            limits=replace(self.limits, seconds=min(self.limits.seconds, left)),
         )
         verdict = trial.run(every_step=self.every_step)
         if self.closure is None and verdict.refused.startswith("raises") and "closure" in verdict.refused.lower():

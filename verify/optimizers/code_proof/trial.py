@@ -6,6 +6,7 @@ appears: what holds on every path from the remaining states holds at every later
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -59,13 +60,17 @@ Build = Callable[[list[torch.Tensor]], "torch.optim.Optimizer | Training"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a trial gives up. steps: how many first steps are tried where there is no proof for every step."""
+    """Where a trial gives up. steps: how many first steps are tried where there is no proof for every step.
+
+    seconds: for one trial; total: for all trials together, none of which starts later.
+    """
 
     exact_steps: int = 2
     steps: int = 12
     paths: int = 64
     states: int = 60
     seconds: float = 60.0
+    total: float = math.inf
 
 
 Move = tuple[Multiple | None, ...]
@@ -140,6 +145,7 @@ class Trial:
         self.closure, self.limits = closure, limits
         self.arithmetic = Arithmetic(finite=finite)
         self.machine = Interpreter(self.arithmetic)
+        _warm_up()
         self.watch = Watch()
         self.verdict = Verdict()
         self.parameters: list[AbstractTensor] = []
@@ -153,7 +159,6 @@ class Trial:
     def run(self, *, every_step: bool) -> Verdict:
         """Carry out the trial: for every step, or for the first `limits.steps`."""
         verdict = self.verdict
-        _warm_up()
         try:
             frontier = self._constructed()
             exact = self.limits.exact_steps if every_step else self.limits.steps
@@ -362,7 +367,7 @@ class Trial:
 
 @lru_cache(maxsize=1)
 def _warm_up() -> None:
-    """Torch's optimizers import parts of torch when they are first used: not during a step that is watched."""
+    """Torch's optimizers import parts of torch when they are first used: not after the watch began."""
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
     torch.optim.SGD([parameter]).step()
