@@ -335,6 +335,42 @@ def test_the_adversarial_networks_are_adversarial() -> None:
     assert 0.2 * total < doubtful < total
 
 
+def compare_long_intervals() -> dict[bool, int]:
+    """Long intervals on every adversarial network: what they say is what fractions say. Count decided and undecided."""
+    counts = {True: 0, False: 0}
+    for seed in SEEDS:
+        parameters, given_rows = draw_block(seed, 25)
+        for r in range(len(parameters[0].bias)):
+            network = [Layer(part.weight[r], part.bias[r]) for part in parameters[:-1]]
+            found = forward._in_long_intervals(network, given_rows.data.exact)
+            counts[found is not None] += 1
+            if found is not None:
+                first, layer = forward._exact(network, given_rows.data.exact)
+                assert found[0].tolist() == first.tolist()
+                assert found[1] == layer
+    return counts
+
+
+@pytest.mark.parametrize("places", [4, 20, 256])
+def test_long_intervals_decide_as_fractions_do_or_not_at_all(places: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "_PLACES", places)
+    counts = compare_long_intervals()
+    assert counts[True] > 100
+    assert counts[False] > 10
+
+
+def test_rounded_weights_are_caught_on_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = forward._whole
+
+    def rounded(layer: Layer) -> tuple[object, object, int]:
+        weight, bias, places = whole(layer)
+        return weight >> 8, bias >> 8, places - 8
+
+    monkeypatch.setattr(forward, "_whole", rounded)
+    with pytest.raises((AssertionError, ValueError)):
+        compare_long_intervals()
+
+
 def test_a_missing_error_bound_is_caught_on_ties(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "_affine", without_error_bound)
     caught = 0

@@ -1,7 +1,7 @@
 """Forward passes with proved error bounds, and the exact decision which neurons and layers are dead.
 
 A float network has dyadic rational parameters, so "dead on the data" is a question of exact arithmetic. A float64 pass
-with a running error bound answers it for nearly all replicas; the rest is done in fractions.
+with a running error bound answers it for nearly all replicas; the rest is done in long integers, or in fractions.
 
 Error bound: a float inner product of `n` terms with a bias has, in any order of summation and with or without fused
 multiply-add, an error of at most `g (|W| |h| + |b|)` with `g = (n+3) u / (1 - (n+3) u)`, `u` the unit roundoff (the
@@ -12,6 +12,7 @@ leaves them is decided in fractions, or not claimed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -39,6 +40,7 @@ Bools = npt.NDArray[np.bool_]
 
 _SAFETY = 1.0 + 2.0**-20  # covers the rounding of the error bound's own arithmetic
 _UNDERFLOW = 2.0**-1000  # more than all underflowing products of one inner product can lose together
+_PLACES = 256  # binary places of long intervals
 _CHUNK = 50_000  # numbers in one activation array: small enough to stay in a core's cache
 
 
@@ -130,12 +132,13 @@ def find_dead(parameters: Parameters, data: FloatData) -> DeadNeurons:
     """Decide exactly which first-layer neurons are dead and which hidden layer is the first dead one.
 
     Source:   math §3: dead means pre-activation `<= 0` at every data input.
-    Rigour:   exact: an error-bounded filter, fractions where it cannot decide.
+    Rigour:   exact: an error-bounded filter, longer numbers where it cannot decide, fractions where they cannot either.
     """
     hidden = parameters[:-1]
     first, layer, unsure = _filter(hidden, data, _extreme_inputs(data), FLOAT64)
     for r in np.flatnonzero(unsure):
-        first[r], layer[r] = _exact([Layer(part.weight[r], part.bias[r]) for part in hidden], data.exact)
+        network = [Layer(part.weight[r], part.bias[r]) for part in hidden]
+        first[r], layer[r] = _in_long_intervals(network, data.exact) or _exact(network, data.exact)
     return DeadNeurons(first, layer)
 
 
@@ -251,6 +254,42 @@ def _first_dead_layer(hidden: Parameters, inputs: Floats, arithmetic: Arithmetic
         if not len(going):
             break
     return found, doubtful
+
+
+def _in_long_intervals(hidden: list[Layer], data: DataSet) -> tuple[Bools, int] | None:
+    """The same decisions for one network by intervals with ends in units `2^-256`, or None where those do not decide.
+
+    Fractions grow with every layer; these do not, so deep networks take time in proportion to their depth.
+    """
+    low = np.array([[math.floor(v * 2**_PLACES) for v in x] for x in data.inputs], dtype=object).T
+    high = np.array([[math.ceil(v * 2**_PLACES) for v in x] for x in data.inputs], dtype=object).T
+    first = np.zeros(len(hidden[0].bias), dtype=bool)
+    for number, part in enumerate(hidden, start=1):
+        weight, bias, places = _whole(part)
+        rising, falling = np.maximum(weight, 0), np.minimum(weight, 0)
+        offset = (bias << _PLACES)[:, None]
+        z_low = (rising @ low + falling @ high + offset) >> places
+        z_high = -(-(rising @ high + falling @ low + offset) >> places)
+        dead, alive = np.all(z_high <= 0, axis=1), np.any(z_low > 0, axis=1)
+        if number == 1:
+            if not np.all(dead | alive):
+                return None
+            first = dead
+        if dead.all():
+            return first, number
+        if not alive.any():
+            return None
+        low, high = np.maximum(z_low, 0), np.maximum(z_high, 0)
+    return first, 0
+
+
+def _whole(layer: Layer) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_], int]:
+    """Weights and biases of a network's layer as whole numbers in units `2^-places`, exactly."""
+    ratios = [[float(v).as_integer_ratio() for v in row] for row in np.column_stack([layer.weight, layer.bias])]
+    places = max(denominator.bit_length() - 1 for row in ratios for _, denominator in row)
+    whole = [[top << places - (bottom.bit_length() - 1) for top, bottom in row] for row in ratios]
+    numbers = np.array(whole, dtype=object)
+    return numbers[:, :-1], numbers[:, -1], places
 
 
 def _exact(hidden: list[Layer], data: DataSet) -> tuple[Bools, int]:
