@@ -429,6 +429,7 @@ def test_exact_numbers_of_extreme_data_are_printed_in_full(run: Run, tmp_path: P
     [
         ("sgd", ("T1", "T3", "T10", "T13b", "T16", "T19"), ()),
         ("adamw", ("T3", "T13b", "T16", "T19"), ("T10",)),
+        ("torch.optim:SGD", ("T3", "T10"), ()),
         ("(D)", ("T3", "T13", "T13b", "T19"), ("T10", "T16")),
         ("DJ", ("T13b", "T16", "T19"), ("T10",)),
         ("SS", (), ("T3", "T10", "T13b", "T16", "T19")),

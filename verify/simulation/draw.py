@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import sympy
 from scipy.special import ndtr, ndtri
 
 from theorems.laws import Initialization, Law, Normal, TruncatedNormal, Uniform, Zero
@@ -65,13 +67,19 @@ def _quantile(law: Law, u: Floats) -> Floats:
         case Zero():
             return np.zeros_like(u)
         case Uniform(half_width):
-            return (2.0 * u - 1.0) * float(half_width)
+            return (2.0 * u - 1.0) * _float(half_width)
         case Normal(scale):
-            return _mirrored(u, ndtri(np.minimum(u, 1.0 - u))) * float(scale)
+            return _mirrored(u, ndtri(np.minimum(u, 1.0 - u))) * _float(scale)
         case TruncatedNormal(scale):
             tail = ndtr(-2.0)
             lower = ndtri(tail + (1.0 - 2.0 * tail) * np.minimum(u, 1.0 - u))
-            return _mirrored(u, lower) * float(scale)
+            return _mirrored(u, lower) * _float(scale)
+
+
+@lru_cache(maxsize=4096)
+def _float(scale: sympy.Expr) -> float:
+    """The nearest float of a scale; sympy takes long to find it, and every block asks."""
+    return float(scale)
 
 
 def _mirrored(u: Floats, lower: Floats) -> Floats:

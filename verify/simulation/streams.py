@@ -26,6 +26,7 @@ _SHIFT = np.uint64(32)
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
+_CHUNK = 1 << 14  # counters at a time, so that ten rounds stay in the cache
 
 
 class Purpose(IntEnum):
@@ -64,15 +65,18 @@ def philox(counter: tuple[Words, Words, Words, Words], key: Key) -> tuple[Words,
 def _words(key: Key, replicas: npt.NDArray[np.int64], purpose: Purpose, count: int) -> Words:
     """The first `count` 32-bit words of each replica's stream; shape (replicas, count)."""
     draws = -(-count // 4)
-    shape = (len(replicas), draws)
-    replica = replicas.astype(np.uint64)[:, None]
-    counter = (
-        np.broadcast_to(np.arange(draws, dtype=np.uint64)[None, :], shape),
-        np.broadcast_to(replica & _LOW, shape),
-        np.broadcast_to(replica >> _SHIFT, shape),
-        np.full(shape, int(purpose), dtype=np.uint64),
-    )
-    return np.stack(philox(counter, key), axis=-1).reshape(len(replicas), 4 * draws)[:, :count]
+    words = np.empty((len(replicas), draws, 4), dtype=np.uint64)
+    rows, columns = max(_CHUNK // max(draws, 1), 1), _CHUNK
+    for top in range(0, len(replicas), rows):
+        replica = replicas[top : top + rows].astype(np.uint64)[:, None]
+        for left in range(0, draws, columns):
+            draw = np.arange(left, min(left + columns, draws), dtype=np.uint64)[None, :]
+            shape = (len(replica), draw.shape[1])
+            parts = (draw, replica & _LOW, replica >> _SHIFT, np.uint64(int(purpose)))
+            c0, c1, c2, c3 = (np.broadcast_to(part, shape) for part in parts)
+            for word, made in enumerate(philox((c0, c1, c2, c3), key)):
+                words[top : top + rows, left : left + columns, word] = made
+    return words.reshape(len(replicas), 4 * draws)[:, :count]
 
 
 def uniforms(key: Key, replicas: npt.NDArray[np.int64], purpose: Purpose, count: int) -> Floats:
