@@ -4,6 +4,7 @@
 #   make test                       fast tests, a process a core        make test-slow   the rest
 #   make lint                       ruff, mypy, import directions
 #   make bench                      timings
+#   make prove                      Coq checks the formal proofs of theorems/formal
 # PYTHON chooses the interpreter (3.11 or newer). PIP_ARGS is handed to pip, for example to name the index of
 # PyTorch's CPU builds, which are much smaller than the default ones.
 
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: audit reference test test-slow lint bench setup clean
+.PHONY: audit reference test test-slow lint bench prove setup clean
 
 audit: $(READY)
 	@$(BIN)/nonconv audit $(ARGS)
@@ -37,6 +38,17 @@ lint: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.eager $(ARGS)
+
+# Needs Coq instead of .venv. Compiles copies under build/, lets Coq's separate checker read the compiled proofs again,
+# and prints the axioms that they use.
+FORMAL = $(basename $(shell grep '\.v$$' theorems/formal/_CoqProject))
+
+prove:
+	@command -v coqc >/dev/null && command -v coqchk >/dev/null \
+		|| { echo "make prove needs coqc and coqchk of Coq 8.16: install the Debian package coq, or coq with opam"; exit 2; }
+	@mkdir -p build/formal && cp theorems/formal/*.v build/formal
+	@cd build/formal && for file in $(FORMAL); do coqc -q -Q . Nonconv $$file.v || exit 1; done
+	@cd build/formal && coqchk -silent -Q . Nonconv $(addprefix -norec Nonconv.,$(FORMAL))
 
 setup: $(READY)
 
