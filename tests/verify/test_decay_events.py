@@ -391,6 +391,22 @@ def test_undecided_replicas_are_rare(law: str, bias: str | None, hidden: tuple[i
     assert open_ones.tolist() == undecided[700:720].tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_without_biases_a_layer_is_curve_dead_if_it_is_dead(kind: LayerDeath, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the factor 0 everything is 0, which no enclosure tells from positive: these are decided without one."""
+    parameters, data = drawn("he_normal", None, (3,) * 6, 400)
+    one_bias = tuple(Layer(part.weight, np.where(k == 2, -0.1, part.bias)) for k, part in enumerate(parameters))
+    monkeypatch.setattr(decay, "_look", lambda *args: pytest.fail("a piece was looked at"))
+    found, undecided = curve_dead_layer(parameters, data, kind)
+    assert found.tolist() == find_dead(parameters, data).layer.tolist()
+    assert 0 < np.count_nonzero(found) < len(found)
+    assert not undecided.any()
+    tops = sampled_tops(parameters, data, kind)[np.arange(len(found)), found - 1]
+    assert np.all(tops[found > 0] <= 0)
+    with pytest.raises(pytest.fail.Exception, match="looked at"):
+        curve_dead_layer(one_bias, data, kind)
+
+
 # --- broken implementations are caught ------------------------------------------------------------------------------
 
 

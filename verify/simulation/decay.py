@@ -126,6 +126,9 @@ def curve_dead_layer(parameters: Parameters, data: FloatData, kind: LayerDeath) 
     robust = robustly_dead_layer(parameters, data)
     at_birth = find_dead(parameters, data).layer
     found = np.where((at_birth == 1) if kind is LayerDeath.JOINT else (robust == 1), 1, 0)
+    # Without biases every pre-activation on the curve is a power of gamma times the one at gamma = 1.
+    unbiased = np.all([np.all(part.bias == 0, axis=1) for part in hidden], axis=0)
+    found = np.where(unbiased, at_birth, found)
     undecided = np.zeros(len(found), dtype=bool)
     stray = _strays(hidden, data)
     for number, part in enumerate(hidden[1:], start=2):

@@ -243,6 +243,7 @@ class _Look:
 
     def __init__(self, parameters: Parameters, data: FloatData) -> None:
         self.parameters, self.data = parameters, data
+        self._curve_dead: dict[LayerDeath, tuple[npt.NDArray[np.int64], Bools]] = {}
 
     @cached_property
     def dead(self) -> DeadNeurons:
@@ -275,7 +276,9 @@ class _Look:
             case LayerDeath.ROBUST:
                 return robustly_dead_layer(self.parameters, self.data), nowhere
             case LayerDeath.JOINT | LayerDeath.WEIGHTS:
-                return curve_dead_layer(self.parameters, self.data, death)
+                if death not in self._curve_dead:
+                    self._curve_dead[death] = curve_dead_layer(self.parameters, self.data, death)
+                return self._curve_dead[death]
 
 
 def _promised_later(event: Event) -> Event:
