@@ -126,13 +126,30 @@ def test_rounding_does_not_decide_who_is_robustly_dead() -> None:
         assert robustly_dead_layer(parameters, third).tolist() == [int(weight == 3.0)]
 
 
-def test_the_filter_settles_nearly_all_drawn_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("law", "least", "most"), [("pytorch", 0.45, 0.58), ("he_normal", 0.2, 0.45)])
+def test_the_filter_settles_nearly_all_drawn_networks(
+    law: str, least: float, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also without biases, where a neuron with nothing coming in is exactly 0."""
+
     def refuse(hidden: list[Layer], data: DataSet) -> int:
         raise AssertionError("a drawn network went to fractions")
 
+    parameters, data = drawn(law, None, (3,) * 10, 1000)
+    exactly = [
+        decay._robust_exactly([Layer(p.weight[r], p.bias[r]) for p in parameters[:-1]], data.exact) for r in range(60)
+    ]
     monkeypatch.setattr(decay, "_robust_exactly", refuse)
-    parameters, data = drawn("pytorch", None, (3,) * 10, 1000)
-    assert 0.45 < np.mean(robustly_dead_layer(parameters, data) > 0) < 0.58
+    found = robustly_dead_layer(parameters, data)
+    assert least < np.mean(found > 0) < most
+    assert found[:60].tolist() == exactly
+
+
+def test_what_underflows_is_not_nothing() -> None:
+    """The bound of what comes into layer 2 underflows, and it is positive there all the same."""
+    tiny = 2.0**-180
+    parameters = net(([[tiny]], [0.0]), ([[tiny]], [0.0]), ([[tiny]], [0.0]), ([[tiny]], [0.0]), ([[tiny]], [0.0]))
+    assert robustly_dead_layer(parameters, float_data([(tiny,)])).tolist() == [0]
 
 
 # --- curve-dead: intervals with rational ends ------------------------------------------------------------------------

@@ -212,6 +212,10 @@ def _affine(layer: Layer, tube: _Tube) -> _Tube:
     spread = np.abs(layer.weight) @ (growth * size + tube.radius) + growth * np.abs(bias)
     moved = np.any(tube.radius > 0, axis=1, keepdims=True)  # where nothing comes in, the bias is exact
     radius = np.where(moved, _SAFETY * spread + _UNDERFLOW, 0.0)
+    faint = moved & (spread == 0)
+    if faint.any():  # no bias, and nothing comes in; or so little that its bound underflowed
+        comes_in = (layer.weight != 0).astype(np.float64) @ (tube.radius > 0).astype(np.float64)
+        radius[faint & (comes_in == 0)] = 0.0
     return _Tube(layer.weight @ tube.centre + bias, layer.weight @ tube.slope, radius)
 
 
