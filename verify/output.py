@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 
 from theorems.errors import InvalidInput
+from verify.certificate.names import FOLDER as CERTIFICATES
 from verify.report import write_reports
 from verify.results import Results
 
 __all__ = ["OutputFolder", "PartialFolder", "results_json", "write_again"]
 
 RESULTS, MANIFEST = "results.json", "manifest.json"
-OWN = {RESULTS, MANIFEST, "index.html", "report.md", "sharpness.md", "sharpness.csv", "figures"}
+OWN = {RESULTS, MANIFEST, "index.html", "report.md", "sharpness.md", "sharpness.csv", "figures", CERTIFICATES}
 
 
 def results_json(results: Results) -> str:
@@ -37,6 +38,13 @@ class PartialFolder:
     def write_manifest(self, manifest: dict[str, object]) -> None:
         """Write what is fixed before sampling."""
         (self.path / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    def write_certificates(self, texts: Mapping[str, bytes]) -> None:
+        """Write certificates, by their file names."""
+        folder = self.path / CERTIFICATES
+        folder.mkdir()
+        for name, text in texts.items():
+            (folder / name).write_bytes(text)
 
     def write_results(self, results: Results) -> None:
         """Write results and reports."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -44,9 +44,15 @@ from verify.results import CaseResult, DataResult, FindingResult, Results, Start
 
 __all__ = ["html_report"]
 
+Links = Mapping[tuple[str, str], str]
+NO_LINKS: Links = {}
 
-def html_report(results: Results, figures: Sequence[Drawn]) -> str:
-    """Render the report; every name of the results is escaped."""
+
+def html_report(results: Results, figures: Sequence[Drawn], certificates: Links = NO_LINKS) -> str:
+    """Render the report; every name of the results is escaped.
+
+    Symbols: certificates = where the certificate of a case and theorem lies, by the ids of both.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("verify.report"),
         autoescape=True,
@@ -74,7 +80,8 @@ def html_report(results: Results, figures: Sequence[Drawn]) -> str:
         figures=[(figure, Markup(figure.inline)) for figure in figures],
         rows=rows,
         anchors={start.id: f"case-{number}" for number, start in enumerate(results.starts, start=1)},
-        sweeps=_sweeps(results, rows, common),
+        sweeps=_sweeps(results, rows, common, certificates),
+        certified=bool(certificates),
         optimizers=_optimizers(results, common),
         theorems=_theorems(results),
         hypotheses=_hypotheses(results),
@@ -110,6 +117,7 @@ class Bound:
     """A theorem of a start, for the optimizers that share bound and verdict."""
 
     theorem: str
+    certificate: str | None
     bound: str
     seen: str
     limits: str
@@ -152,18 +160,30 @@ class Details:
     runs: tuple[Run, ...]
 
 
-def _sweeps(results: Results, rows: Sequence[Row], common: set[str]) -> list[tuple[str, list[Details]]]:
+def _sweeps(
+    results: Results, rows: Sequence[Row], common: set[str], certificates: Links
+) -> list[tuple[str, list[Details]]]:
     verdicts: dict[str, list[Verdict]] = {}
     for row in rows:
         verdicts.setdefault(row.start.id, []).append(row.verdict)
     return [
-        (name, [_details(start, results.cases_of(start), verdicts.get(start.id, []), common) for start in starts])
+        (
+            name,
+            [
+                _details(start, results.cases_of(start), verdicts.get(start.id, []), common, certificates)
+                for start in starts
+            ],
+        )
         for name, starts in groupby(results.starts, key=lambda start: start.sweep)
     ]
 
 
 def _details(
-    start: StartResult, cases: tuple[CaseResult, ...], verdicts: Sequence[Verdict], common: set[str]
+    start: StartResult,
+    cases: tuple[CaseResult, ...],
+    verdicts: Sequence[Verdict],
+    common: set[str],
+    certificates: Links,
 ) -> Details:
     return Details(
         start=start,
@@ -172,7 +192,7 @@ def _details(
         event=", ".join(dict.fromkeys(case.run.event for case in cases)),
         split=pool(cases),
         findings=tuple(_findings(cases, common)),
-        bounds=tuple(_bounds(cases)),
+        bounds=tuple(_bounds(cases, certificates)),
         runs=tuple(_run(case) for case in cases),
     )
 
@@ -230,7 +250,7 @@ def _findings(cases: Sequence[CaseResult], common: set[str]) -> Iterable[Finding
         yield Finding(name, " ".join(of[name]), status, "", f"{told} of {len(cases)}: see Optimizers", "")
 
 
-def _bounds(cases: Sequence[CaseResult]) -> Iterable[Bound]:
+def _bounds(cases: Sequence[CaseResult], certificates: Links) -> Iterable[Bound]:
     groups: dict[tuple[object, ...], list[tuple[CaseResult, TheoremResult]]] = {}
     for case in cases:
         for theorem in case.theorems:
@@ -242,6 +262,7 @@ def _bounds(cases: Sequence[CaseResult]) -> Iterable[Bound]:
         frequency = theorem.frequency
         yield Bound(
             theorem=theorem.theorem,
+            certificate=certificates.get((group[0][0].id, theorem.theorem)),
             bound=stated(theorem),
             seen=NOTHING if frequency is None else f"{frequency.events}/{frequency.trials}",
             limits=NOTHING if frequency is None else bracket(frequency.lo, frequency.hi),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from verify.inference import Verdict
 from verify.report.figures import Drawn
@@ -25,6 +26,8 @@ from verify.results import Results
 
 __all__ = ["escape_markdown", "markdown_report", "markdown_sharpness"]
 
+Links = Mapping[tuple[str, str], str]
+NO_LINKS: Links = {}
 ENTITIES = re.compile(r"[&<>|`\\]|:(?=//)")
 MARKUP = re.compile(r"[*_~$\[\]]")
 
@@ -35,8 +38,8 @@ def escape_markdown(text: str) -> str:
     return MARKUP.sub(r"\\\g<0>", plain)
 
 
-def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
-    """The report as Markdown (tables as on GitHub); figures are linked from the folder `figures`."""
+def markdown_report(results: Results, figures: Sequence[Drawn], certificates: Links = NO_LINKS) -> str:
+    """The report as Markdown (tables as on GitHub); figures and certificates are linked from their folders."""
     rows = make_rows(results)
     counts = verdict_counts(results)
     parts = [
@@ -67,7 +70,8 @@ def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
         parts += [
             "## Cases",
             "One row a start; outcomes in % of the trained networks of all its optimizers: dead at initialization / "
-            "died later / alive, risk not reached / risk reached (/ undecided).",
+            "died later / alive, risk not reached / risk reached (/ undecided)."
+            + (" Theorems link to their certificates (`nonconv check`)." if certificates else ""),
             _table(
                 [
                     *("data", "initialization", "network", "claims", "theorem", "proved ≥", "seen", "limits"),
@@ -75,7 +79,9 @@ def markdown_report(results: Results, figures: Sequence[Drawn]) -> str:
                 ],
                 [
                     [
-                        *(row.data, row.initialization, row.architecture, row.claims, row.theorem, row.bound_text()),
+                        *(row.data, row.initialization, row.architecture, row.claims),
+                        _Link(row.theorem, certificates.get((row.cases[0].id, row.best.theorem))),
+                        row.bound_text(),
                         *(row.seen_text, row.limits_text, row.verdict.value, row.split.text(), row.frozen_text),
                         row.optimizers_text,
                     ]
@@ -106,7 +112,23 @@ def markdown_sharpness(results: Results, rows: Sequence[SharpnessRow]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+@dataclass(frozen=True)
+class _Link:
+    """A cell that links to a file beside the report, or is plain text if there is none."""
+
+    text: str
+    target: str | None
+
+    def __str__(self) -> str:
+        text = escape_markdown(self.text)
+        return text if self.target is None else f"[{text}]({self.target})"
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str | _Link]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    lines += ["| " + " | ".join(escape_markdown(cell) for cell in row) + " |" for row in body]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in body]
     return "\n".join(lines)
+
+
+def _cell(content: str | _Link) -> str:
+    return escape_markdown(content) if isinstance(content, str) else str(content)
