@@ -9,12 +9,22 @@ from rich.table import Table
 from rich.text import Text
 
 from theorems.catalogue import THEOREMS
+from theorems.hypotheses import Property
 from verify.optimizers.proofs import LIMITS, WIDTHS
 from verify.optimizers.verdict import Judged, Known, Verdict
 from verify.optimizers.zoo import Row, Zoo
 from verify.report.markdown import escape_markdown
 
-__all__ = ["verdict_json", "verdict_text", "zoo_counts", "zoo_json", "zoo_markdown", "zoo_text"]
+__all__ = [
+    "verdict_json",
+    "verdict_text",
+    "zoo_classes",
+    "zoo_counts",
+    "zoo_decided",
+    "zoo_json",
+    "zoo_markdown",
+    "zoo_text",
+]
 
 ZOO_COLUMNS = ("optimizer", "settings", "proved", "only tested", "violated", "per coordinate", "theorems")
 
@@ -34,6 +44,8 @@ def verdict_json(verdict: Verdict) -> dict[str, object]:
             each.wanted.name: {"status": each.status.value, "evidence": each.known.value, "why": each.why}
             for each in verdict.properties
         },
+        "dtype": verdict.dtype,
+        "about_dtype": verdict.about_dtype,
         "conditions": list(verdict.conditions),
         "theorems": list(verdict.theorems),
         "counterexample": None
@@ -61,6 +73,8 @@ def verdict_text(verdict: Verdict, *, with_script: bool = True) -> RenderableTyp
         told.setdefault(judged.why, judged.wanted.name)
         table.add_row(f"{judged.wanted.name} {judged.wanted.value}", judged.known.value, why)
     parts: list[RenderableType] = [table, Text(verdict.sentence), Text(_coordinates(verdict))]
+    if verdict.about_dtype:
+        parts.append(Text(f"Judged in {verdict.dtype}: {verdict.about_dtype}."))
     if verdict.conditions:
         sizes = ", ".join(map(str, WIDTHS))
         parts.append(
@@ -102,16 +116,22 @@ def _counterexample(verdict: Verdict, *, with_script: bool) -> list[RenderableTy
 def _row_json(row: Row) -> dict[str, object]:
     told: dict[str, object] = {"name": row.entry.name, "choice": row.entry.label}
     if row.verdict is not None:
-        return told | verdict_json(row.verdict)
-    return told | {"not_run": row.not_run, "seconds": round(row.seconds, 3)}
+        return told | verdict_json(row.verdict) | {"cpu_seconds": round(row.seconds, 3)}
+    return told | {"not_run": row.not_run, "cpu_seconds": round(row.seconds, 3)}
 
 
 def zoo_json(zoo: Zoo) -> dict[str, object]:
-    """One JSON document with a row for every optimizer and choice of settings."""
+    """One JSON document with a row for every optimizer and choice of settings; times are those of one processor."""
     return {
         "library": zoo.library,
         "version": zoo.version,
         "counts": zoo_counts(zoo),
+        "classes": {
+            wanted.name: {known.value: count for known, count in counts.items() if count}
+            for wanted, counts in zoo_classes(zoo).items()
+        },
+        "proved_answers": zoo_decided(zoo)[0],
+        "cpu_seconds": round(sum(row.seconds for row in zoo.rows), 1),
         "optimizers": [_row_json(row) for row in zoo.rows],
     }
 
@@ -122,6 +142,21 @@ def zoo_counts(zoo: Zoo) -> dict[str, int]:
     for row in zoo.rows:
         counts[_kind(row)] += 1
     return counts
+
+
+def zoo_classes(zoo: Zoo) -> dict[Property, dict[Known, int]]:
+    """For each property, how many rows have which answer; a row without verdict counts as not run."""
+    counts = {wanted: dict.fromkeys(Known, 0) for wanted in Property}
+    for row in zoo.rows:
+        for wanted in Property:
+            counts[wanted][Known.NOT_RUN if row.verdict is None else row.verdict.about(wanted).known] += 1
+    return counts
+
+
+def zoo_decided(zoo: Zoo) -> tuple[int, int]:
+    """How many answers are proved, and how many there are: a search for counterexamples alone proves nothing."""
+    known = [judged.known for row in zoo.rows if row.verdict is not None for judged in row.verdict.properties]
+    return sum(each.proved for each in known), len(known)
 
 
 def _kind(row: Row) -> str:
@@ -156,7 +191,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     example = verdict.counterexample
     violated = "" if example is None else f"{example.wanted.name}: {example.kind}"
     shown = {True: "yes", False: "no", None: "not known"}[verdict.per_coordinate]
-    label = ", ".join(str(part) for part in (row.entry.label, verdict.settings.get("built")) if part)
+    dtype = "" if verdict.dtype == "float64" else f"in {verdict.dtype}"
+    label = ", ".join(str(part) for part in (row.entry.label, verdict.settings.get("built"), dtype) if part)
     return row.entry.name, label, proved, tested, violated, shown, _theorems(verdict)
 
 
@@ -178,21 +214,40 @@ def zoo_text(zoo: Zoo) -> RenderableType:
     return table
 
 
-def zoo_markdown(zoo: Zoo) -> str:
-    """The table as Markdown. Without times, so that the same versions give the same text."""
+def zoo_markdown(*zoos: Zoo) -> str:
+    """The tables as Markdown, a section a library. Without times, so that the same versions give the same text."""
+    named = zoos[0].library if len(zoos) == 1 else "all"
     lines = [
-        f"# Optimizers of {zoo.library} {zoo.version}",
+        "# Optimizers, library by library",
         "",
-        f"Made by `nonconv optimizer --zoo {zoo.library} --format md`. {_heading(zoo)}.",
+        f"Made by `nonconv optimizer --zoo {named} --format md`.",
         "",
         "Columns: the strongest properties that are *proved* (symbolically: the update rule, for all sizes; on the "
-        f"code: the class itself, for parameters of a network of widths {', '.join(map(str, WIDTHS))} in float64), "
-        "stronger ones that are *only tested* (which proves nothing), the strongest one that is *violated* with the "
-        "kind of its counterexample, whether it acts *per coordinate*, and the *theorems* whose hypothesis on the "
-        "optimizer follows from what is proved. `nonconv explain F` says what (F) means, and so on.",
+        f"code: the class itself, for parameters of a network of widths {', '.join(map(str, WIDTHS))} in float64, or "
+        "in float32 where the settings say so; of optax: the program that JAX traces for them), stronger ones that are "
+        "*only tested* (which proves nothing), the strongest one that is *violated* with the kind of its "
+        "counterexample, whether it acts *per coordinate*, and the *theorems* whose hypothesis on the optimizer "
+        "follows from what is proved. `nonconv explain F` says what (F) means, and so on.",
+        "",
+    ]
+    for zoo in zoos:
+        lines += [*_section(zoo), ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _section(zoo: Zoo) -> list[str]:
+    decided, answers = zoo_decided(zoo)
+    kinds = tuple(known for known in Known if known is not Known.OPEN)
+    lines = [f"## {zoo.library} {zoo.version}", "", f"{_heading(zoo)}.", ""]
+    lines += [f"| property | {' | '.join(known.value for known in kinds)} |", f"|{'---|' * (len(kinds) + 1)}"]
+    for wanted, counts in zoo_classes(zoo).items():
+        lines.append(f"| {wanted.name} | {' | '.join(str(counts[known]) for known in kinds)} |")
+    lines += [
+        "",
+        f"The search for counterexamples alone would leave {decided} of these {answers} answers at *tested*, which "
+        "proves nothing: they are proved.",
         "",
         f"| {' | '.join(ZOO_COLUMNS)} |",
         f"|{'---|' * len(ZOO_COLUMNS)}",
     ]
-    lines += [f"| {' | '.join(escape_markdown(cell) for cell in _cells(row))} |" for row in zoo.rows]
-    return "\n".join(lines) + "\n"
+    return lines + [f"| {' | '.join(escape_markdown(cell) for cell in _cells(row))} |" for row in zoo.rows]

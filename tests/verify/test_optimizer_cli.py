@@ -60,6 +60,19 @@ def test_one_json_document(run: Run) -> None:
     assert answer["counterexample"] is None
 
 
+@pytest.mark.parametrize(
+    ("leaves", "told"), [("os._exit(7)", "exit status 7"), ("os.kill(os.getpid(), 9)", "signal 9")]
+)
+def test_code_that_ends_its_process_does_not_end_this_one(leaves: str, told: str, run: Run, tmp_path: Path) -> None:
+    name = f"leaves_{len(leaves)}"
+    text = f"import os, torch\nclass X(torch.optim.SGD):\n def step(self, closure=None):\n  {leaves}\n"
+    (tmp_path / f"{name}.py").write_text(text)
+    ran = run("optimizer", f"{name}:X")
+    assert (ran.status, ran.out) == (2, "")
+    assert f"cannot be judged: the code ended its process with {told}" in ran.err
+    assert ran.err.count("\n") == 1
+
+
 def test_a_violation_has_a_program_that_runs(run: Run, tmp_path: Path) -> None:
     ran = run("optimizer", "adamw", "--script", "shows.py")
     assert (ran.status, ran.err) == (0, "")
@@ -134,7 +147,7 @@ def test_bad_optimizers_get_one_sentence(code: str, told: str, run: Run, tmp_pat
         (("adam", "--format", "md"), "with --zoo only"),
         (("adam", "--workers", "2"), "with --zoo only"),
         (("--zoo", "torch", "--set", "lr=1"), "not with --zoo"),
-        (("--zoo", "optax"), "expected one of torch, pytorch_optimizer"),
+        (("--zoo", "optx"), "expected one of torch, pytorch_optimizer, heavyball, optax (did you mean 'optax'?)"),
         (("adam", "--script", "no/such/folder/x.py", "--set", "weight_decay=0.1"), "cannot be written"),
     ],
     ids=str,
@@ -193,7 +206,11 @@ def test_every_row_of_a_zoo_is_printed_in_every_form(run: Run, monkeypatch: pyte
     assert document["optimizers"][1]["not_run"] == "it raises"
     markdown = run("optimizer", "--zoo", "torch", "--format", "md").out
     assert markdown == zoo_markdown(made)
-    rows = [line for line in markdown.splitlines() if line.startswith("|")][2:]
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    classes, rows = rows[2 : 2 + len(Property)], rows[4 + len(Property) :]
+    assert classes[0] == "| F | 0 | 0 | 0 | 1 | 1 |"
+    assert classes[2] == "| DJ | 1 | 0 | 0 | 0 | 1 |"
+    assert "would leave 5 of these 8 answers" in markdown
     assert len(rows) == 2
     assert {row.count("|") for row in rows} == {8}
     assert "DJ (symbolically)" in rows[0]

@@ -25,11 +25,11 @@ LIMITS = Limits(seconds=20, total=60)
 _KEPT = 128
 
 
-def attempted(build: Build, name: str, limits: Limits = LIMITS) -> CodeProof:
+def attempted(build: Build, name: str, limits: Limits = LIMITS, dtype: torch.dtype = torch.float64) -> CodeProof:
     """`prove_on_code`, where an optimizer that leaves the process, or is no optimizer, is just not proved."""
-    _warmed_up(build)
+    _warmed_up(build, dtype)
     try:
-        return prove_on_code(build, name=name, widths=WIDTHS, limits=limits)
+        return prove_on_code(build, name=name, widths=WIDTHS, limits=limits, dtype=dtype)
     except InvalidInput as error:
         why = str(error)
     except SystemExit:
@@ -38,13 +38,13 @@ def attempted(build: Build, name: str, limits: Limits = LIMITS) -> CodeProof:
     return CodeProof(name, claims, (), (), 0, 0, 0.0)
 
 
-def _warmed_up(build: Build) -> None:
+def _warmed_up(build: Build, dtype: torch.dtype) -> None:
     """Step once with ordinary numbers: what is imported at the first step is not imported during a step watched."""
     from verify.optimizers.falsify.run import quiet
 
     shapes = [shape for fan, width in itertools.pairwise(WIDTHS) for shape in ((width, fan), (width,))]
     with quiet(0):
-        parameters: list[torch.Tensor] = [torch.nn.Parameter(torch.ones(s, dtype=torch.float64)) for s in shapes]
+        parameters: list[torch.Tensor] = [torch.nn.Parameter(torch.ones(s, dtype=dtype)) for s in shapes]
         try:
             made = build(parameters)
             for parameter in parameters:
@@ -54,23 +54,30 @@ def _warmed_up(build: Build) -> None:
             return  # what is wrong with it is found out, and told, where it matters
 
 
-def proof_of_class(torch_class: type[torch.optim.Optimizer], arguments: Mapping[str, Any], name: str) -> CodeProof:
+def proof_of_class(
+    torch_class: type[torch.optim.Optimizer],
+    arguments: Mapping[str, Any],
+    name: str,
+    dtype: torch.dtype = torch.float64,
+) -> CodeProof:
     """The proof for a class with these arguments; the same question is answered from memory.
 
     Rigour:   that of `prove_on_code`; at most `LIMITS.total` seconds, and those of one trial more.
     """
     key = tuple((each, type(value).__name__, value) for each, value in sorted(arguments.items()))
-    return _proof(torch_class, key, name)  # type: ignore[arg-type]  # classes are hashable, whatever their instances
+    return _proof(torch_class, key, name, dtype)  # type: ignore[arg-type]  # classes are hashable, whatever their instances
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _proof(torch_class: type[torch.optim.Optimizer], key: tuple[tuple[str, str, Any], ...], name: str) -> CodeProof:
+def _proof(
+    torch_class: type[torch.optim.Optimizer], key: tuple[tuple[str, str, Any], ...], name: str, dtype: torch.dtype
+) -> CodeProof:
     arguments = {each: value for each, _, value in key}
 
     def build(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
         return torch_class(parameters, **arguments)
 
-    return attempted(build, name)
+    return attempted(build, name, dtype=dtype)
 
 
 def supposed_of_all_sizes(proof: CodeProof) -> OptimizerClass:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+
+import torch
 
 from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput
@@ -31,8 +33,8 @@ __all__ = [
 ]
 
 HISTORIES = 60
-ORDINARY = (1e-30, 1e30)
-"""Sizes of numbers whose products and quotients stay far from overflow and underflow in float64."""
+ORDINARY = {torch.float64: (1e-30, 1e30), torch.float32: (1e-6, 1e6)}
+"""Sizes of numbers whose products and quotients stay far from overflow and underflow."""
 
 
 class Contradiction(Exception):
@@ -45,7 +47,7 @@ class CannotBeJudged(InvalidInput):
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
             f"optimizer {name}: cannot be judged: {why}; expected an optimizer that steps on ordinary gradients of a "
-            "small network in float64 on the CPU"
+            "small network in float64 or float32 on the CPU"
         )
         self.why = why
 
@@ -114,6 +116,7 @@ class Verdict:
 
     per_coordinate: whether it is shown to act on each coordinate alone; None: not known (about_coordinates says more).
     conditions: what the proofs on the code rest on. counterexamples: of the properties violated, strongest first.
+    dtype: in which it was proved on the code and tested; about_dtype: why, if that is not float64.
     """
 
     target: str
@@ -124,6 +127,8 @@ class Verdict:
     conditions: tuple[str, ...]
     counterexamples: tuple[Counterexample, ...]
     seconds: float
+    dtype: str = "float64"
+    about_dtype: str = ""
 
     def about(self, wanted: Property) -> Judged:
         """The answer to one property."""
@@ -182,9 +187,9 @@ class Verdict:
         named = [name for name in self.theorems if name not in free]
         if named:
             return f"Theorems that apply to it: {', '.join(self.theorems)}."
-        return (
-            f"No theorem about training applies to it ({', '.join(self.theorems)} speak of the initialization alone)."
-        )
+        speak = "speaks" if len(self.theorems) == 1 else "speak"
+        told = f"{', '.join(self.theorems)} {speak} of the initialization alone"
+        return f"No theorem about training applies to it ({told})."
 
 
 def _listed(judged: tuple[Judged, ...], how: str) -> str:
@@ -207,10 +212,9 @@ def judge_optimizer(
     start = time.monotonic()
     resolved = resolve(OptimizerSpec(target, dict(settings or {})), prove=False)
     proofs = resolved.properties if resolved.rule is not None else None
-    make = functools.partial(proof_of_class, resolved.torch_class, resolved.arguments, resolved.spec.label)
-    session = _Session(
-        resolved.build, resolved.spec.label, proofs, make, seed, histories, resolved.per_coordinate, alike=True
-    )
+    torch_class, arguments, label = resolved.torch_class, resolved.arguments, resolved.spec.label
+    make = functools.partial(proof_of_class, torch_class, arguments, label)
+    session = _Session(resolved.build, label, proofs, make, seed, histories, resolved.per_coordinate, alike=True)
     return session.verdict(target_of(resolved), resolved.settings, start)
 
 
@@ -229,14 +233,21 @@ def judge_build(
     seed: int = 0,
     histories: int = HISTORIES,
     alike: bool = True,
+    program: Build | None = None,
+    about_program: str = "",
 ) -> Verdict:
     """Judge what `build` makes of the parameters `W^1, b^1, W^2, ...` of a network.
 
     rule: what is known from a symbolic rule. alike: whether `build` treats all parameters alike, so that it can be
-    asked whether the optimizer acts per coordinate.
+    asked whether the optimizer acts per coordinate. program: another form of the same, to be proved in place of
+    `build`; about_program: what is assumed then, which becomes a condition of the proof.
     Fails: InvalidInput if it cannot be built or stepped; Contradiction if proof and run disagree.
     """
-    make = functools.partial(attempted, build, name, limits)
+
+    def make(dtype: torch.dtype) -> CodeProof:
+        proof = attempted(build if program is None else program, name, limits, dtype)
+        return replace(proof, conditions=(*proof.conditions, about_program)) if about_program else proof
+
     session = _Session(build, name, rule, make, seed, histories, rule is not None, alike)
     return session.verdict(name, settings or {}, time.monotonic())
 
@@ -254,9 +265,11 @@ class _Session:
     answers: dict[Property, Judged] = field(default_factory=dict)
     violations: dict[Property, Violation] = field(default_factory=dict)
     proof: CodeProof | None = None
+    dtype: torch.dtype = torch.float64
+    about_dtype: str = ""
 
     def verdict(self, target: str, settings: Mapping[str, object], start: float) -> Verdict:
-        first = self._falsified(Property.F)
+        first = self._first()
         self._proofs()
         self._refuse(first)
         self._outcomes(first)
@@ -273,10 +286,24 @@ class _Session:
             self.proof.conditions if used and self.proof is not None else (),
             tuple(self._counterexamples()),
             time.monotonic() - start,
+            str(self.dtype).removeprefix("torch."),
+            self.about_dtype,
         )
 
+    def _first(self) -> Outcome:
+        """Test (F); if it does not run in float64, in float32, and then all else in float32 as well."""
+        first = self._falsified(Property.F)
+        if self.rule is None and isinstance(first, NotRun):
+            self.dtype = torch.float32
+            again = self._falsified(Property.F)
+            if not isinstance(again, NotRun):
+                self.about_dtype = f"in float64 it does not run ({first.why})"
+                return again
+            self.dtype = torch.float64
+        return first
+
     def _falsified(self, wanted: Property) -> Outcome:
-        return falsify(self.build, wanted, seed=self.seed, histories=self.histories)
+        return falsify(self.build, wanted, seed=self.seed, histories=self.histories, dtype=self.dtype)
 
     def _proofs(self) -> None:
         for wanted in Property if self.rule is not None else ():
@@ -287,7 +314,7 @@ class _Session:
                 self.answers[wanted] = Judged(wanted, Known.VIOLATED, found.why)
         if len(self.answers) == len(Property):
             return
-        self.proof = self.make_proof()
+        self.proof = self.make_proof(dtype=self.dtype)
         for claim in self.proof.claims:
             if claim.reach is Reach.EVERY_STEP:
                 self.answers.setdefault(claim.wanted, Judged(claim.wanted, Known.CODE, claim.sentence))
@@ -353,7 +380,8 @@ class _Session:
         history = violation.history
         numbers = [each for row in history.initial for each in row]
         numbers += [each for step in history.gradients for row in step if row is not None for each in row]
-        ordinary = all(each == 0 or ORDINARY[0] <= abs(each) <= ORDINARY[1] for each in numbers)
+        least, greatest = ORDINARY[self.dtype]
+        ordinary = all(each == 0 or least <= abs(each) <= greatest for each in numbers)
         if proved.known is Known.SYMBOLIC:
             return ordinary and violation.kind is not Kind.NOT_FINITE
         conditions = () if self.proof is None else self.proof.conditions
@@ -367,7 +395,7 @@ class _Session:
             return True, "its rule acts on each coordinate alone"
         if not self.alike:
             return None, "not asked, since parameters of different shapes are treated differently"
-        found = acts_per_coordinate(self.build, seed=self.seed)
+        found = acts_per_coordinate(self.build, seed=self.seed, dtype=self.dtype)
         return (False if isinstance(found, Violation) else None), found.sentence
 
     def _counterexamples(self) -> Iterator[Counterexample]:

@@ -742,6 +742,8 @@ class Arithmetic:
         if order == 1.0:
             return self.total(form, sizes).bare()
         nan = any(size.nan for size in sizes)
+        if order <= -1 and not nan:
+            return self._norm_of_negative_order(form, sizes, order)
         if order != 2.0:
             return self.settle(form, sizes, 0.0, INFINITY, nan=nan) if order > 0 else Element(-INFINITY, INFINITY, True)
         # Kernels may or may not scale against overflow and underflow of the squares: both are enclosed.
@@ -752,6 +754,19 @@ class Arithmetic:
         lo = 0.0 if isinf(least) else min(least, squared)
         result = self.library(form, sizes, lo, INFINITY if overflows else bound.hi, nan=nan)
         return Element(max(result.lo, 0.0), result.hi, result.nan)
+
+    def _norm_of_negative_order(self, form: Format, sizes: Sequence[Element], order: float) -> Element:
+        """(sum of |x|^order)^(1/order), order <= -1: from n^(1/order) times the least size to the least size itself.
+
+        Sizes so large that their powers underflow to 0 give infinity, and so do infinities; sizes that may be 0, or so
+        small that their powers overflow, give 0.
+        """
+        least = min(size.lo for size in sizes)
+        if least == 0 or not self.finite or not all(size.is_finite for size in sizes):
+            return Element(0.0, INFINITY)
+        bound = math.pow(len(sizes), 1 / order)
+        result = self.library(form, sizes, bound * least * (1 - 2.0**-40), min(size.hi for size in sizes))
+        return self.nonzero(form, sizes, Element(max(result.lo, 0.0), result.hi))
 
     def largest(self, form: Format, terms: Sequence[Element]) -> Element:
         """The maximum."""

@@ -52,7 +52,7 @@ _ATOMS = (
     types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodWrapperType, re.Pattern, enum.Enum,
     logging.Logger, range, slice, type(Ellipsis), type(NotImplemented), torch.Generator,
     types.GenericAlias, types.UnionType, types.CodeType, types.ClassMethodDescriptorType,
-    type(threading.Lock()), torch._ops.OpOverload, torch._ops.OpOverloadPacket,
+    type(threading.Lock()), type(threading.RLock()), torch._ops.OpOverload, torch._ops.OpOverloadPacket,
 )  # fmt: skip
 
 
@@ -430,6 +430,11 @@ class _Walker:
             self._classes(type(owner))
 
     def _attributes(self, attributes: dict[str, Any], name: str, skip: tuple[str, ...] = ()) -> None:
+        if not attributes:
+            self.structure.append(("attributes",))
+            if not skip:
+                self.restorers.append(attributes.clear)
+            return
         saved = {key: item for key, item in attributes.items() if key not in skip}
         self.structure.append(("attributes", *map(str, saved)))
 

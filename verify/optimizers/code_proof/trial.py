@@ -150,7 +150,7 @@ class Trial:
         self.verdict = Verdict()
         self.parameters: list[AbstractTensor] = []
         self.training: Training | None = None
-        self.deadline = time.monotonic() + limits.seconds
+        self.deadline = time.process_time() + limits.seconds
         self.evaluations: list[Move] = []
         self._start: Survey | None = None
 
@@ -258,7 +258,7 @@ class Trial:
     # --- one step ----------------------------------------------------------------------------------------------------
 
     def _step(self, state: _State) -> tuple[set[Move], _State]:
-        if time.monotonic() > self.deadline:
+        if time.process_time() > self.deadline:
             raise NoProof(f"the time limit of {self.limits.seconds:g} seconds is reached")
         state.install()
         for number in range(len(self.parameters)):
@@ -304,8 +304,7 @@ class Trial:
     def _interpreting(self) -> Iterator[None]:
         with ExitStack() as stack:
             stack.enter_context(nothing_swallowed())
-            stack.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")
+            stack.enter_context(_no_warnings())
             stack.enter_context(self.watch.watching())
             stack.enter_context(abstract_math())
             stack.enter_context(_abstract_constructors())
@@ -404,6 +403,17 @@ def _abstract_constructors() -> Iterator[None]:
     finally:
         for name, function in saved.items():
             setattr(torch, name, function)
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Silence warnings without replacing the list of filters, which is one of the objects that may not change."""
+    kept = warnings.filters[:]
+    warnings.simplefilter("ignore")
+    try:
+        yield
+    finally:
+        warnings.filters[:] = kept  # type: ignore[index]  # a list, though typed as any sequence
 
 
 def _holds_abstract(value: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import dis
+import functools
 import math
 import operator
 import sys
@@ -36,8 +37,12 @@ _RAISING = frozenset({"next", "__next__", "send", "throw", "getattr", "pop", "po
 # Imports, messages and torch itself: they read clocks and files, and do not hand them to the step.
 _HARMLESS_CALLERS = ("torch", "logging", "warnings", "importlib", "verify")
 _HARMLESS_NAMES = frozenset({"get_ident", "allocate_lock", "RLock", "fspath"})
+# Python's own code that takes a lock and gives it back.
+_BALANCED = (functools.cached_property.__get__.__code__,)
+# Types whose methods are determined by their arguments.
+_PLAIN_OWNERS = (dict, list, tuple, str, set, frozenset, int, float, bytes)
 # Packages whose module globals and classes are taken as constant.
-_CONSTANT = ("torch", "numpy", "verify", "theorems", "sympy", "mpmath", "builtins")
+_CONSTANT = ("torch", "numpy", "verify", "theorems", "sympy", "mpmath", "hypothesis", "builtins")
 
 
 def is_constant_package(name: str) -> bool:
@@ -65,6 +70,7 @@ class Watch:
         self._frozen: dict[int, tuple[ModuleType | type, dict[str, object]]] = {}
         self._running = False
         self._doubtful: dict[CodeType, str] = {}
+        self._passed: dict[CodeType, dict[str, Any]] = {}
         for module in (builtins, math, torch):  # now, for some of their functions are replaced while a step runs
             self.freeze(module)
 
@@ -188,11 +194,15 @@ class Watch:
 
     def _see(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":
+            if self._passed.get(frame.f_code) is frame.f_globals:  # seen before, and found to be without doubt
+                return
             known = frame.f_code in self.codes or is_constant_package(str(frame.f_globals.get("__name__", "")))
             if not known and not _is_importing(frame):
                 self._code(frame.f_code, frame.f_globals)
-            if frame.f_code in self._doubtful and not self.impure:
-                self.impure = self._doubtful[frame.f_code]
+            if frame.f_code in self._doubtful:
+                self.impure = self.impure or self._doubtful[frame.f_code]
+            elif known or frame.f_code in self.codes:
+                self._passed[frame.f_code] = frame.f_globals
         elif event == "c_call" and not self.impure:
             self._check(frame, argument)
         elif event == "c_exception" and frame.f_code in self.codes and not self.impure:
@@ -203,6 +213,8 @@ class Watch:
 
     def _check(self, frame: FrameType, called: Any) -> None:
         owner = getattr(called, "__self__", None)
+        if type(owner) in _PLAIN_OWNERS:
+            return
         source = getattr(called, "__module__", None) or type(owner).__module__
         if owner is not None and not isinstance(owner, ModuleType):
             source = type(owner).__module__ if not isinstance(owner, type) else owner.__module__
@@ -213,6 +225,8 @@ class Watch:
             return
         impure = root in _IMPURE or name in _IMPURE_NAMES or str(source).startswith("numpy.random")
         if not impure or name in _HARMLESS_NAMES:
+            return
+        if frame.f_code in _BALANCED and name in ("__enter__", "__exit__"):
             return
         caller: FrameType | None = frame
         while caller is not None:
