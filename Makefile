@@ -37,7 +37,7 @@ lint: $(READY)
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
 
 bench: $(READY)
-	@$(BIN)/python -m benchmarks.eager $(ARGS)
+	@$(BIN)/python -m benchmarks.engines $(ARGS)
 
 # Needs Coq instead of .venv. Compiles copies under build/, lets Coq's separate checker read the compiled proofs again,
 # and prints the axioms that they use.

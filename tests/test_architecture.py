@@ -22,7 +22,7 @@ STATIONS: tuple[frozenset[str], ...] = (
     frozenset({"separation", "geometry", "dead_neuron", "risk", "inference", "data", "optimizers"}),
     frozenset({"hypotheses", "simulation", "sampling", "sizes", "evaluate", "cases", "environment", "executors"}),
     frozenset({"audit", "results"}),
-    frozenset({"report", "output", "answer", "explain", "survey", "verdicts"}),
+    frozenset({"report", "output", "answer", "explain", "survey", "verdicts", "certificate"}),
     frozenset({"cli", "pytest_plugin", "__main__"}),
 )
 PLACE = {name: index for index, names in enumerate(STATIONS) for name in names}

@@ -7,6 +7,7 @@ comparisons and their levels. `carry_out` simulates and compares. Nothing flows 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from theorems.laws import Initialization, Zero
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import CLAIMS, Event
-from verify.cases import AuditConfig, Sweep, parse_fraction
+from verify.cases import AuditConfig, Simulation, Sweep, parse_fraction
 from verify.data import load_data
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import Enclosure, float_down
@@ -47,7 +48,8 @@ from verify.results import (
 )
 from verify.risk import best_witness
 from verify.simulation import Outcome, RunCounts, RunTask, StartCounts, StartTask, run_block, sample_starts
-from verify.simulation.eager import check_device
+from verify.simulation.eager import TrainingRows, check_device
+from verify.simulation.engines import Choice, Engine, choose
 from verify.simulation.forward import FloatData
 from verify.simulation.runs import Start
 
@@ -113,6 +115,7 @@ class Plan:
     data: dict[str, DataSet]
     starts: tuple[PlannedStart, ...]
     level: LevelPlan
+    engines: dict[str, Choice]
 
     def manifest(self) -> dict[str, object]:
         """What is written down before sampling: title, seed, numbers of replicas, interval, levels."""
@@ -150,7 +153,19 @@ def plan(config: AuditConfig, device: str = "cpu") -> Plan:
         names=tuple(names),
         reserved_share=parse_fraction(inference.reserved_share, "$.inference.reserved_share"),
     )
-    return Plan(config, device, data, starts, level)
+    return Plan(config, device, data, starts, level, _engines(config.simulation, device, starts))
+
+
+def _engines(simulation: Simulation, device: str, starts: tuple[PlannedStart, ...]) -> dict[str, Choice]:
+    """What trains each case, by its id. It is settled here, so that every worker uses the same."""
+    wanted, batch = Engine.parse(simulation.engine), None if simulation.batch == "all" else simulation.batch
+    data = {start.data_key: start.start.data for start in starts}
+    rows = {key: TrainingRows.of(each, simulation.dtype, device) for key, each in data.items()}
+    return {
+        case.id: choose(wanted, start.start.architecture, rows[start.data_key], case.optimizer, batch)
+        for start in starts
+        for case in start.cases
+    }
 
 
 def _plan_sweep(config: AuditConfig, sweep: Sweep, data: dict[str, DataSet]) -> Iterator[PlannedStart]:
@@ -321,6 +336,7 @@ def _run_tasks(planned: Plan, start: PlannedStart, case: PlannedCase) -> Iterato
             device=planned.device,
             first=first,
             count=count,
+            engine=planned.engines[case.id].engine,
         )
 
 
@@ -505,5 +521,18 @@ def _settings(planned: Plan) -> dict[str, str | int]:
         "reach": str(simulation.reach),
         "block": simulation.block,
         "device": planned.device,
-        "engine": "eager",
+        "engine": _engines_in_words(planned),
     }
+
+
+def _engines_in_words(planned: Plan) -> str:
+    """The engine; for `auto`, how many cases each got, and why not a faster one."""
+    wanted = planned.config.simulation.engine
+    if wanted != Engine.AUTO.value:
+        return wanted
+    choices = Counter((choice.engine.value, choice.why) for choice in planned.engines.values())
+    parts = (
+        f"{name} in {n} case{'s' if n != 1 else ''}" + (f" ({why})" if why else "")
+        for (name, why), n in choices.items()
+    )
+    return f"auto: {', '.join(parts)}"

@@ -24,6 +24,7 @@ from theorems.setting import Architecture
 from verify.data import DataSpec
 from verify.inference import Interval
 from verify.optimizers import OptimizerSpec
+from verify.simulation.engines import Engine
 
 __all__ = ["PRESETS", "AuditConfig", "OptimizerChoice", "Sweep", "load_config", "load_preset", "parse_fraction"]
 
@@ -86,7 +87,8 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     Symbols: initializations = networks drawn for each start, to count structural events; replicas = how many of them
     are trained with each optimizer; batch = rows a step, or "all"; look_every = steps between two looks at the risk;
-    reach = share of the certified possible risk reduction that counts as reached: U = (nu+V) - reach (nu+V - witness).
+    reach = share of the certified possible risk reduction that counts as reached: U = (nu+V) - reach (nu+V - witness);
+    engine = what trains the replicas (see `verify.simulation.engines`).
     """
 
     initializations: Positive = 10_000
@@ -97,6 +99,7 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     dtype: Literal["float32", "float64"] = "float32"
     reach: Number = "1/2"
     block: Positive = 256
+    engine: Literal["auto", "eager", "fused", "exact1d"] = "eager"
 
 
 class Inference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -164,6 +167,11 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def with_seed(self, seed: int) -> AuditConfig:
         """Return the same audit with another seed."""
         return msgspec.structs.replace(self, seed=seed)
+
+    def with_engine(self, engine: str) -> AuditConfig:
+        """Return the same audit with another engine. Fails: InvalidInput if there is none of this name."""
+        simulation = msgspec.structs.replace(self.simulation, engine=Engine.parse(engine).value)
+        return msgspec.structs.replace(self, simulation=simulation)
 
     def check(self) -> None:
         """Check what types cannot say: names that refer to each other, numbers in range.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 import json
@@ -17,16 +18,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from theorems.errors import InvalidInput
+from verify.certificate.disagreement import Disagreement
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.progress import Progress, TaskID
 
+    from verify.answer import Answer
     from verify.audit import Plan
     from verify.results import Results
 
 __all__ = ["main"]
 
 EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_CONTRADICTION, EXIT_INTERRUPTED = 1, 2, 3, 130
+WORST_FIRST = (2, 1, 4, 0)  # exit statuses of `check`: no certificate, rejected, accepted in part, accepted
 MAX_DIGITS = 100_000  # exact numbers of extreme data are long; Python's own limit is 4300
 NEW_OBJECTS = 1_000_000  # rows are objects that stay: looking for garbage among them often takes a third of the time
 
@@ -54,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InvalidInput as error:
         _complain(str(error))
         status = EXIT_BAD_INPUT
+    except Disagreement as error:
+        _complain(str(error))
+        status = EXIT_CONTRADICTION
     except BrokenPipeError:
         _drop_output()
         status = 0
@@ -128,6 +136,7 @@ def command(context: click.Context) -> None:
 )
 @click.option("--out", default=None, help="Folder for the results; default reports/NAME.")
 @click.option("--device", default="cpu", show_default=True, help="Any device that torch has, such as cpu or cuda.")
+@click.option("--engine", default=None, help="What trains the replicas: auto, eager, fused or exact1d.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=None, help="Replace the configuration's seed.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes; default: the usable cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on standard output, and nothing else there.")
@@ -136,13 +145,15 @@ def audit(
     preset: str | None,
     out: str | None,
     device: str,
+    engine: str | None,
     seed: int | None,
     workers: int | None,
     as_json: bool,
 ) -> None:
     """Audit the paper's claims: certified bounds against simulated frequencies.
 
-    CONFIG is a TOML file; without it a preset is run. Exit status 1 if anything is refuted.
+    CONFIG is a TOML file; without it a preset is run. Every verdict gets a certificate (nonconv check), and every bound
+    is computed a second time before anything is written. Exit status 1 if anything is refuted.
 
     \b
     nonconv audit
@@ -159,12 +170,15 @@ def audit(
     chosen = load_config(config) if config is not None else load_preset("quick" if preset is None else preset)
     if seed is not None:
         chosen = chosen.with_seed(seed)
+    if engine is not None:
+        chosen = chosen.with_engine(engine)
     name = preset or "quick" if config is None else Path(config).stem
     folder = OutputFolder(_folder(out, Path("reports") / name))
     with folder.writing() as target, redirect_stdout(sys.stderr):
         planned = plan(chosen, device)
         target.write_manifest(planned.manifest())
         results = _simulate(planned, workers)
+        target.write_certificates(_certificates(planned, results))
         target.write_results(results)
     try:
         _show_audit(results, folder.path, as_json)
@@ -197,6 +211,21 @@ def _simulate(planned: Plan, workers: int | None) -> Results:
             console.print(told)
         with worker_processes(workers or usable_cores()) as executor:
             return carry_out(planned, executor, lambda done, total: progress.update(bar, completed=done, total=total))
+
+
+def _certificates(planned: Plan, results: Results) -> dict[str, bytes]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from verify.certificate.of_audit import audit_certificates
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("writing and checking certificates", total=None)
+        return audit_certificates(
+            planned, results, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
 
 
 def _show_audit(results: Results, folder: Path, as_json: bool) -> None:
@@ -241,25 +270,55 @@ def _data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--optimizer", default=None, help="Optimizer, or a property such as D; default: the nine rules of claim C4."
 )
 @click.option("--theorem", default=None, help="Only this theorem; default: all.")
+@click.option(
+    "--certificate", default=None, help="Write a certificate of the best bound, or of --theorem, into this file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @_data_options
 def bound(
-    arch: str, init: str, bias: str | None, optimizer: str | None, theorem: str | None, as_json: bool, **data: Any
+    arch: str,
+    init: str,
+    bias: str | None,
+    optimizer: str | None,
+    theorem: str | None,
+    certificate: str | None,
+    as_json: bool,
+    **data: Any,
 ) -> None:
     """Certified lower bounds of the non-convergence probability for one problem; nothing is simulated.
 
     \b
     nonconv bound --arch 1,32,1 --init pytorch --data nile --scale minmax
     nonconv bound --arch 1,3*10,1 --data "x**2 + 2*x" --theorem T10 --json
+    nonconv bound --arch 1,32,1 --data nile --scale minmax --certificate nile.json
     """
     from verify.answer import answer_bound, bound_json, bound_text
+    from verify.certificate.files import check_place
 
+    if certificate is not None:
+        check_place(Path(certificate))
     with redirect_stdout(sys.stderr):
         answer = answer_bound(arch, init, bias, _data_spec(data), optimizer, theorem)
+        if certificate is not None:
+            _write_certificate(answer, theorem, certificate)
     if as_json:
         click.echo(json.dumps(bound_json(answer), indent=1))
         return
     _print(bound_text(answer))
+
+
+def _write_certificate(answer: Answer, theorem: str | None, path: str) -> None:
+    from verify.certificate.files import save_certificate
+    from verify.certificate.write import write_certificate
+
+    evaluation = answer.best if theorem is None else answer.evaluations[0]
+    if evaluation is None:
+        raise InvalidInput(
+            "--certificate: no theorem gives this problem a positive bound; expected --theorem to say which to certify"
+        )
+    written = write_certificate(answer.problem, evaluation)
+    save_certificate(written.data, Path(path))
+    click.echo(f"certificate of {evaluation.theorem.id}: {path} ({written.outcome.verdict.lower()})", err=True)
 
 
 def _data_spec(options: dict[str, Any]) -> Any:
@@ -355,7 +414,12 @@ def survey(name: str, data: str | None, neurons: int, seed: int, workers: int | 
 @command.command()
 @click.argument("target", required=False)
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting; may be repeated.")
-@click.option("--zoo", "library", default=None, help="Judge every optimizer of a library: torch or pytorch_optimizer.")
+@click.option(
+    "--zoo",
+    "library",
+    default=None,
+    help="Judge every optimizer of a library: torch, pytorch_optimizer, heavyball, optax, or all of them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
     "--format",
@@ -371,7 +435,7 @@ def survey(name: str, data: str | None, neurons: int, seed: int, workers: int | 
     "--limit",
     type=click.FloatRange(1, 86400),
     default=None,
-    help="Seconds for an optimizer of --zoo; default 120.",
+    help="Seconds for an optimizer of --zoo; default 150.",
 )
 def optimizer(
     target: str | None,
@@ -418,11 +482,12 @@ def optimizer(
 
 
 def _one_optimizer(target: str, changes: tuple[str, ...], shape: str, script: str | None) -> None:
-    from verify.optimizers.verdict import judge_optimizer
+    from verify.optimizers.processes import judge_apart
     from verify.verdicts import verdict_json, verdict_text
 
     with redirect_stdout(sys.stderr):
-        verdict = judge_optimizer(target, dict(map(_setting, changes)))
+        verdict, printed = judge_apart(target, dict(map(_setting, changes)))
+    click.echo(printed, nl=False, err=True)
     example = verdict.counterexample
     if script is not None and example is not None and example.script:
         try:
@@ -463,26 +528,93 @@ def _zoo(library: str, shape: str, workers: int | None, limit: float | None) -> 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from verify.environment import usable_cores
-    from verify.optimizers.zoo import LIMIT, judge_zoo
+    from verify.optimizers.zoo import LIBRARIES, LIMIT, judge_zoo, library_version
     from verify.verdicts import zoo_json, zoo_markdown, zoo_text
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
+    libraries = tuple(LIBRARIES) if library == "all" else (library,)
+    for each in libraries:
+        library_version(each)
+    found = []
     with redirect_stdout(sys.stderr), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"judging the optimizers of {library}", total=None)
-        found = judge_zoo(
-            library,
-            workers=workers or usable_cores(),
-            limit=LIMIT if limit is None else limit,
-            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+        for each in libraries:
+            bar = progress.add_task(f"judging the optimizers of {each}", total=None)
+            found.append(
+                judge_zoo(
+                    each,
+                    workers=workers or usable_cores(),
+                    limit=LIMIT if limit is None else limit,
+                    on_progress=functools.partial(_advance, progress, bar),
+                )
+            )
     match shape:
         case "json":
-            click.echo(json.dumps(zoo_json(found), indent=1))
+            documents = [zoo_json(each) for each in found]
+            click.echo(json.dumps(documents if library == "all" else documents[0], indent=1))
         case "md":
-            click.echo(zoo_markdown(found), nl=False)
+            click.echo(zoo_markdown(*found), nl=False)
         case _:
-            _print(zoo_text(found))
+            for made in found:
+                _print(zoo_text(made))
+
+
+def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    progress.update(bar, completed=done, total=total)
+
+
+# --- certificates ------------------------------------------------------------------------------------------------
+
+
+@command.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def check(files: tuple[str, ...], as_json: bool) -> None:
+    """Check certificates from the files alone: what is shown, what it rests on, what is taken as stated.
+
+    The checker, verify/certificate/checker.py, is one file that needs nothing but Python and can be copied. Exit status
+    0 if everything is accepted, 4 if something only in part, 1 if something is rejected, 2 if a file is no certificate.
+
+    \b
+    nonconv check nile.json
+    nonconv check reports/quick/certificates/*.json
+    """
+    from verify.certificate.checker import check_file, shown
+
+    outcomes = []
+    for path in files:
+        outcome = check_file(path)
+        outcomes.append((path, outcome))
+        if as_json:
+            continue
+        if outcome.code == EXIT_BAD_INPUT:
+            head, _, reason = outcome.verdict.partition(": ")
+            _complain(f"{shown(path)}: {head.lower()}: {reason}")
+        else:
+            click.echo("\n  ".join([f"{shown(path)}:", *outcome.lines()]))
+    if as_json:
+        told = [
+            {"file": path, "code": o.code, "verdict": o.verdict}
+            | {"derived": list(o.derived), "rests": list(o.rests), "taken": list(o.taken)}
+            for path, o in outcomes
+        ]
+        click.echo(json.dumps(told, indent=1))
+    codes = {outcome.code for _, outcome in outcomes}
+    raise click.exceptions.Exit(next(code for code in WORST_FIRST if code in codes))
+
+
+@command.command()
+def selftest() -> None:
+    """Check the certificates that come with nonconv, good and bad ones: each must be answered as stated.
+
+    Exit status 3 if the checker does not do on this machine what it is said to do.
+    """
+    from verify.certificate.selftest import selftest_text, selftest_trials
+
+    trials = selftest_trials()
+    _print(selftest_text(trials))
+    if not all(trial.as_stated for trial in trials):
+        raise click.exceptions.Exit(EXIT_CONTRADICTION)
 
 
 # --- explain and report ------------------------------------------------------------------------------------------

@@ -340,22 +340,39 @@ def _check_damaged_results_are_refused(run: Run, folder: Path, good: dict[str, A
         assert not (folder / "damaged").exists()
 
 
-def test_a_refuted_theorem_sets_the_exit_status_and_is_written(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    true = THEOREMS["T3"]
+def plant_a_wrong_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = THEOREMS[name]
 
     def instance(problem: Problem, number: int) -> Instance:
         wrong = ClosedForm(sympy.Rational(9999, 10_000))
         return dataclasses.replace(true.instance(problem, number), bound=lambda: wrong)
 
-    monkeypatch.setitem(THEOREMS, "T3", dataclasses.replace(true, instance=instance))
-    audit = config(tmp_path, "initializations = 20", "initializations = 2000")
+    monkeypatch.setitem(THEOREMS, name, dataclasses.replace(true, instance=instance))
+
+
+def test_a_refuted_theorem_sets_the_exit_status_and_is_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant_a_wrong_bound("T13", monkeypatch)
+    audit = config(tmp_path, '["T3"]', '["T13"]')
+    Path(audit).write_text(Path(audit).read_text().replace("initializations = 20", "initializations = 2000"))
     ran = run("audit", audit, "--workers", "1", "--out", "out")
     assert ran.status == 1
     assert "REFUTED" in ran.out
     assert read_results(str(tmp_path / "out" / "results.json")).refuted == 1
     assert (tmp_path / "out" / "index.html").is_file()
+    (certificate,) = (tmp_path / "out" / "certificates").iterdir()
+    assert json.loads(certificate.read_bytes())["comparison"]["verdict"] == "REFUTED"
+
+
+def test_a_wrong_bound_that_the_checker_builds_anew_stops_everything(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant_a_wrong_bound("T3", monkeypatch)
+    ran = run("audit", config(tmp_path), "--workers", "1", "--out", "out")
+    assert (ran.status, ran.out) == (3, "")
+    assert "the rebuilt bound is not in [lo, hi]" in ran.err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from verify.inference import Count
 from verify.optimizers import OptimizerSpec, resolve
 from verify.simulation.decay import curve_dead_layer, robustly_dead_layer
 from verify.simulation.draw import Parameters, draw_parameters
-from verify.simulation.eager import TrainingRows, train
+from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.engines import Engine, train
 from verify.simulation.forward import (
     DeadNeurons,
     FloatData,
@@ -33,7 +34,7 @@ from verify.simulation.forward import (
     structurally_dead_layer,
     surely_dead,
 )
-from verify.simulation.streams import Key, minibatch_rows, stream_key
+from verify.simulation.streams import Key, Minibatches, stream_key
 
 __all__ = ["Outcome", "RunCounts", "RunTask", "Start", "StartCounts", "StartTask", "run_block", "sample_starts"]
 
@@ -134,7 +135,8 @@ class RunTask:
     """Train replicas `first … first + count - 1` of a start with one optimizer.
 
     Symbols: batch None means all rows; event is the structural event whose persistence is followed; reachable = U, a
-    certified upper bound of the optimal risk; risks are looked at initially, every `look_every` steps and at the end.
+    certified upper bound of the optimal risk; risks are looked at initially, every `look_every` steps and at the end;
+    engine trains them.
     """
 
     start: Start
@@ -147,6 +149,7 @@ class RunTask:
     device: str
     first: int
     count: int
+    engine: Engine = Engine.EAGER
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
@@ -223,19 +226,25 @@ def run_block(task: RunTask) -> RunCounts:
 
 def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int64]) -> Iterable[Parameters]:
     start = task.start
-    batches = None
-    if task.batch is not None and task.steps > 0:
+    batches: Batches = _all_rows
+    if task.batch is not None:
         key = start.key("minibatches", task.optimizer.label)
-        batches = minibatch_rows(key, replicas, task.steps, task.batch, start.data.n_rows)
+        batches = Minibatches(key, replicas, task.steps, task.batch, start.data.n_rows)
     return train(
         initial,
         _training_rows(start.data, start.dtype, task.device),
         resolve(task.optimizer, prove=False),
         start.architecture,
-        lambda step: None if batches is None else batches[step - 1],
+        batches,
         task.checkpoints,
         lambda r: start.key("optimizer", task.optimizer.label, task.first + r)[0],
+        engine=task.engine,
+        batch=task.batch,
     )
+
+
+def _all_rows(step: int) -> None:
+    return None
 
 
 class _Look:

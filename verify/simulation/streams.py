@@ -10,12 +10,14 @@ Counter words: (draw, replica low, replica high, purpose); key: 64 bits of a has
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Purpose", "minibatch_rows", "philox", "stream_key", "uniforms"]
+__all__ = ["Minibatches", "Purpose", "minibatch_rows", "philox", "stream_key", "uniforms"]
 
 Words = npt.NDArray[np.uint64]  # 32-bit words in 64-bit containers, so that products do not overflow
 Floats = npt.NDArray[np.float64]
@@ -96,3 +98,26 @@ def minibatch_rows(
     """Row numbers drawn with replacement, shape (steps, replicas, batch); any choice is allowed (math §1)."""
     words = _words(key, replicas, Purpose.MINIBATCH, steps * batch).reshape(len(replicas), steps, batch)
     return ((words * np.uint64(n_rows)) >> _SHIFT).astype(np.int64).transpose(1, 0, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Minibatches:
+    """The row numbers of `minibatch_rows`, step by step: `batches(1)`, `batches(2)`, ... each (replicas, batch).
+
+    Engines that draw for themselves read the fields; nothing is drawn before the first call.
+    """
+
+    key: Key
+    replicas: npt.NDArray[np.int64]
+    steps: int
+    batch: int
+    n_rows: int
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.int64]:
+        return minibatch_rows(self.key, self.replicas, self.steps, self.batch, self.n_rows)
+
+    def __call__(self, step: int) -> npt.NDArray[np.int64]:
+        """The rows of a step."""
+        rows: npt.NDArray[np.int64] = self._rows[step - 1]
+        return rows

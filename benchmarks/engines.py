@@ -1,0 +1,139 @@
+"""Replica-steps per second of the engines and others: `make bench`, `make bench ARGS="--workloads W1,W4 --json"`.
+
+One replica-step is a gradient and an update of one network. Contenders run interleaved, several times, in one process;
+the median counts. Only ratios of figures from one run mean anything. Shares are those of the fused multiply-adds that
+all cores do in registers alone, measured between the others; the exact engine does less work, so that its share may
+pass 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import CONTENDERS, OPTIMIZERS, WORKLOADS, Prepared, Run, prepare
+from verify.environment import usable_cores
+from verify.simulation.fused.compiler import load
+
+Speeds = dict[str, dict[str, dict[str, float]]]
+_ALWAYS = ("eager", "fused", "exact1d")
+_FMAS = 16
+
+
+def peak(threads: int, rounds: int = 4_000_000) -> float:
+    """Floating-point operations per second of fused multiply-adds in registers, on so many threads."""
+    library = load(Path(__file__).with_name("peak.c").read_text(encoding="utf-8"), {"WIDE": 0})
+    library.peak.argtypes, library.peak.restype = [ctypes.c_long], ctypes.c_double
+    with ThreadPoolExecutor(threads) as pool:
+        began = time.perf_counter()
+        list(pool.map(library.peak, [rounds] * threads))
+        taken = time.perf_counter() - began
+    return threads * rounds * _FMAS * int(library.lanes()) * 2 / taken
+
+
+def timed(run: Run, steps: int) -> float:
+    """Seconds of a run."""
+    began = time.perf_counter()
+    run(steps)
+    return time.perf_counter() - began
+
+
+def steps_for(run: Run, seconds: float) -> int:
+    """So many steps as take about this long, after a run that warms up; the same for every round."""
+    run(1)
+    steps = 1
+    while (taken := timed(run, steps)) < seconds / 4 and steps < 1 << 20:
+        steps *= 2
+    return max(1, round(steps * seconds / taken))
+
+
+def built(case: Prepared, names: list[str], threads: int) -> tuple[dict[str, Run], dict[str, str]]:
+    """The contenders that can run a case, and why the others cannot."""
+    runs: dict[str, Run] = {}
+    missing: dict[str, str] = {}
+    for name in names:
+        made = CONTENDERS[name](case, threads)
+        if isinstance(made, str):
+            missing[name] = made
+        else:
+            runs[name] = made
+    return runs, missing
+
+
+def measure(case: Prepared, runs: dict[str, Run], rounds: int, seconds: float, threads: int) -> dict[str, float]:
+    """Replica-steps per second of each contender, and operations per second of the peak."""
+    steps = {name: steps_for(run, seconds) for name, run in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    peaks = []
+    for _ in range(rounds):
+        peaks.append(peak(threads))
+        for name, run in runs.items():
+            times[name].append(timed(run, steps[name]))
+    replicas = case.workload.replicas
+    found = {name: replicas * steps[name] / statistics.median(taken) for name, taken in times.items()}
+    return found | {"peak": statistics.median(peaks)}
+
+
+def table_of(workload: str, optimizer: str, found: dict[str, float], missing: dict[str, str]) -> Table:
+    """Speeds, ratios to eager, and shares of the peak."""
+    about = WORKLOADS[workload]
+    kind = "all rows" if about.batch is None else f"minibatch {about.batch}"
+    title = f"{workload}: {about.architecture}, {about.points} points, {kind}, {about.replicas} replicas, {optimizer}"
+    table = Table("contender", "replica-steps / s", "x eager", f"of {found['peak'] / 1e9:.0f} GFLOP/s", title=title)
+    for name, speed in found.items():
+        if name != "peak":
+            ratio = f"{speed / found['eager']:.1f}" if "eager" in found else ""
+            table.add_row(name, f"{speed:,.0f}", ratio, f"{speed * about.flops / found['peak']:.0%}")
+    for name, why in missing.items():
+        table.add_row(name, f"[dim]{why}", "", "")
+    return table
+
+
+def _names(text: str, known: list[str], what: str, parser: argparse.ArgumentParser) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"{what} {unknown[0]!r}: expected some of {', '.join(known)}")
+    return names
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="names separated by commas")
+    parser.add_argument("--contenders", default=",".join(_ALWAYS), help=f"some of {', '.join(CONTENDERS)}")
+    parser.add_argument("--optimizers", default=",".join(OPTIMIZERS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of one timed run, about")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    contenders = _names(options.contenders, list(CONTENDERS), "contender", parser)
+    optimizers = _names(options.optimizers, list(OPTIMIZERS), "optimizer", parser)
+    speeds: Speeds = {}
+    for workload in _names(options.workloads, list(WORKLOADS), "workload", parser):
+        for optimizer in optimizers:
+            case = prepare(workload, optimizer)
+            runs, missing = built(case, contenders, options.threads)
+            found = measure(case, runs, options.rounds, options.seconds, options.threads)
+            speeds.setdefault(workload, {})[optimizer] = {n: round(v) for n, v in found.items() if n != "peak"}
+            if not options.json:
+                Console().print(table_of(workload, optimizer, found, missing))
+    if options.json:
+        print(json.dumps(speeds))
+    else:
+        print(f"threads {options.threads}, load average at the end {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Without a compiler, with a damaged cache, with several processes at once; engines in audits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from theorems.errors import InvalidInput
+from theorems.setting import Architecture
+from verify.audit import carry_out, plan
+from verify.cases import AuditConfig, load_config
+from verify.cli import main
+from verify.executors import InProcess
+from verify.optimizers import OptimizerSpec, resolve
+from verify.simulation.eager import TrainingRows
+from verify.simulation.engines import Choice, Engine, choose
+from verify.simulation.fused import compiler, library
+
+ANSWER = "int answer(void) { return ANSWER; }\n"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compiler, "_loaded", {})
+    return tmp_path / "nonconv" / "kernels"
+
+
+@pytest.fixture
+def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+
+
+def chosen(engine: Engine) -> Choice:
+    rows = TrainingRows(torch.zeros((60, 1)), torch.zeros((60, 1)))
+    return choose(engine, Architecture.parse("1,5,1"), rows, resolve(OptimizerSpec("sgd"), prove=False), None)
+
+
+def answer(number: int) -> int:
+    return int(compiler.load(ANSWER, {"ANSWER": number}).answer())
+
+
+# --- the compiler ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_auto_is_eager_and_says_why() -> None:
+    told = "no C compiler: looked for cc, gcc, clang on the path"
+    assert chosen(Engine.AUTO) == Choice(Engine.EAGER, f"not fused: {told}")
+    with pytest.raises(
+        InvalidInput, match=f"engine 'fused' cannot train 1,5,1 with sgd: {told}; expected engine 'auto'"
+    ):
+        chosen(Engine.FUSED)
+
+
+def test_a_compiler_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(compiler.Unavailable, match="no C compiler: looked for no-such-compiler on the path"):
+        compiler.compiler()
+    false = shutil.which("false")
+    assert false is not None
+    monkeypatch.setenv("CC", false)
+    with pytest.raises(compiler.Unavailable, match=r"false does not compile for this machine: no message"):
+        compiler.compiler()
+    broken = tmp_path / "cc"
+    broken.write_bytes(b"\x00not a program")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    with pytest.raises(compiler.Unavailable, match="cannot be run"):
+        compiler.compiler()
+
+
+def test_source_that_does_not_compile(cache: Path) -> None:
+    with pytest.raises(compiler.Unavailable, match=r"does not accept the kernel: .*error"):
+        compiler.load("int answer(void) { return no_such_name; }\n", {})
+    assert not list(cache.glob("*"))
+
+
+def test_different_sources_and_options_do_not_mix(cache: Path) -> None:
+    assert [answer(3), answer(4), answer(3)] == [3, 4, 3]
+    assert len(list(cache.glob("*.so"))) == 2
+    changed = compiler.load(ANSWER.replace("return", "return 10 *"), {"ANSWER": 3})
+    assert changed.answer() == 30
+
+
+# --- the cache ------------------------------------------------------------------------------------------------------
+
+
+def in_a_process(cache: Path, number: int) -> subprocess.Popen[str]:
+    code = f"import compiler\nprint(compiler.load({ANSWER!r}, {{'ANSWER': {number}}}).answer())"
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache.parents[1]), "PYTHONPATH": str(compiler.SOURCES)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_library_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answer(5) == 5
+    compiler._loaded.clear()
+    monkeypatch.setattr(compiler, "_compile", None)
+    assert answer(5) == 5
+
+
+@pytest.mark.parametrize("damage", ["shorter", "longer", "changed", "empty"])
+def test_a_damaged_library_is_made_again(cache: Path, damage: str) -> None:
+    assert in_a_process(cache, 6).communicate()[0] == "6\n"
+    (path,) = cache.glob("*.so")
+    good = path.read_bytes()
+    bad = {"shorter": good[:5000], "longer": good + b"x", "changed": good[:900] + b"\xff" + good[901:], "empty": b""}[
+        damage
+    ]
+    path.write_bytes(bad)
+    assert answer(6) == 6
+    (path,) = cache.glob("*.so")
+    assert path.name == compiler._name(path.name.split("-")[0], path.read_bytes())
+
+
+def test_processes_that_compile_at_once(cache: Path) -> None:
+    running = [in_a_process(cache, 7) for _ in range(4)]
+    assert [each.communicate(timeout=120)[0] for each in running] == ["7\n"] * 4
+    assert answer(7) == 7
+    assert all(path.suffix == ".so" for path in cache.iterdir())
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    monkeypatch.setattr(compiler, "_loaded", {})
+    assert answer(8) == 8
+
+
+def test_the_structure_of_work_is_that_of_the_header() -> None:
+    """Offsets of the first fields, some in the middle, and the last."""
+    names = ("layers", "memory", "sign", "key", "scalars", "update", "next", "moments", "cells_per_unit")
+    body = "".join(f"  if (i == {n}) return offsetof(Work, {name});\n" for n, name in enumerate(names))
+    text = '#include <stddef.h>\n#include "lanes.h"\n#include "work.h"\n'
+    text += f"long at(int i) {{\n{body}  return sizeof(Work);\n}}\n"
+    found = compiler.load(text, {"WIDE": 0})
+    expected = [getattr(library.Work, name).offset for name in names]
+    assert [found.at(n) for n in range(len(names))] == expected
+    assert found.at(99) == library.ctypes.sizeof(library.Work)
+
+
+# --- audits ---------------------------------------------------------------------------------------------------------
+
+CONFIG = """
+title = "engines"
+[simulation]
+initializations = 8
+replicas = 4
+steps = 2
+batch = "all"
+engine = "{engine}"
+[data.parabola]
+source = "x**2 + 2*x"
+points = 50
+[[sweep]]
+name = "one"
+data = ["parabola"]
+initializations = ["pytorch"]
+architectures = ["1,2,1"]
+optimizers = ["sgd", "torch.optim:ASGD"]
+theorems = ["T3"]
+"""
+
+
+def config(engine: str, folder: Path) -> AuditConfig:
+    path = folder / "audit.toml"
+    path.write_text(CONFIG.format(engine=engine), encoding="utf-8")
+    return load_config(str(path))
+
+
+def test_a_plan_settles_the_engine_of_each_case(tmp_path: Path) -> None:
+    planned = plan(config("auto", tmp_path))
+    assert [choice.engine for choice in planned.engines.values()] == [Engine.EXACT1D, Engine.EAGER]
+    assert {choice.engine for choice in plan(config("eager", tmp_path)).engines.values()} == {Engine.EAGER}
+
+
+def test_a_plan_refuses_an_engine_that_cannot(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"engine 'fused' cannot train 1,2,1 with torch\.optim:ASGD"):
+        plan(config("fused", tmp_path))
+
+
+def test_engines_of_configurations(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"simulation\.engine"):
+        config("turbo", tmp_path)
+    with pytest.raises(InvalidInput, match="engine 'turbo': expected one of eager, fused, exact1d, auto"):
+        config("eager", tmp_path).with_engine("turbo")
+    assert config("eager", tmp_path).with_engine("auto").simulation.engine == "auto"
+
+
+def test_an_audit_says_what_trained_its_replicas(tmp_path: Path) -> None:
+    results = carry_out(plan(config("eager", tmp_path).with_engine("auto")), InProcess())
+    told = "auto: exact1d in 1 case, eager in 1 case (not fused: torch.optim:ASGD is not one of the rules"
+    assert str(results.settings["engine"]).startswith(told)
+    assert results.settings["dtype"] == "float32"
+
+
+def test_the_command_line_refuses_unknown_engines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config("eager", tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(["audit", str(tmp_path / "audit.toml"), "--engine", "turbo", "--out", str(tmp_path / "out")])
+    assert left.value.code == 2
+    assert "engine 'turbo': expected one of eager, fused, exact1d, auto" in capsys.readouterr().err

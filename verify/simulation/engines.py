@@ -1,0 +1,125 @@
+"""The engines that train blocks of replicas, and which of them is used.
+
+eager steps the user's real optimizer and can train everything; fused and exact1d are compiled (`verify.simulation.
+fused`) and train what they support up to rounding as eager does, with the same rows in every minibatch. `auto` takes
+the fastest that supports a case; what it chose, and why not a faster one, is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+
+from theorems.errors import InvalidInput
+from theorems.setting import Architecture
+from verify.optimizers import ResolvedOptimizer
+from verify.simulation import eager
+from verify.simulation.draw import Parameters
+from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.fused import engine as fused
+from verify.simulation.fused import exact1d
+from verify.simulation.fused.compiler import Unavailable
+
+__all__ = ["Choice", "Engine", "choose", "supports", "train"]
+
+
+class Engine(Enum):
+    """What trains a block."""
+
+    EAGER = "eager"
+    FUSED = "fused"
+    EXACT1D = "exact1d"
+    AUTO = "auto"
+
+    @classmethod
+    def parse(cls, text: str) -> Engine:
+        """Read a name. Fails: InvalidInput."""
+        try:
+            return cls(text)
+        except ValueError:
+            expected = ", ".join(each.value for each in cls)
+            raise InvalidInput(f"engine {text!r}: expected one of {expected}") from None
+
+
+FASTEST_FIRST = (Engine.EXACT1D, Engine.FUSED)
+_FEW_POINTS = 48
+"""Below so many points, brute force takes no longer than marching through the linear pieces."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine that is used, never `auto`, and why not a faster one (empty if there is none)."""
+
+    engine: Engine
+    why: str = ""
+
+
+def supports(
+    engine: Engine, architecture: Architecture, rows: TrainingRows, optimizer: ResolvedOptimizer, batch: int | None
+) -> str | None:
+    """Why an engine cannot train this, or None if it can; compiled engines are compiled for the answer."""
+    if engine in (Engine.EAGER, Engine.AUTO):
+        return None
+    try:
+        if engine is Engine.EXACT1D:
+            return exact1d.reason_against(optimizer, rows, architecture, batch)
+        return fused.reason_against(optimizer, rows, architecture, batch)
+    except Unavailable as error:
+        return str(error)
+
+
+def choose(
+    engine: Engine, architecture: Architecture, rows: TrainingRows, optimizer: ResolvedOptimizer, batch: int | None
+) -> Choice:
+    """Choose the engine of a case.
+
+    Fails: InvalidInput if an engine that was named cannot train this.
+    """
+    if engine is not Engine.AUTO:
+        reason = supports(engine, architecture, rows, optimizer, batch)
+        if reason is not None:
+            raise InvalidInput(
+                f"engine {engine.value!r} cannot train {architecture} with {optimizer.spec.label}: {reason}; "
+                "expected engine 'auto' or 'eager' here"
+            )
+        return Choice(engine)
+    why = ""
+    for candidate in FASTEST_FIRST:
+        if candidate is Engine.EXACT1D and len(rows.inputs) < _FEW_POINTS:
+            continue
+        reason = supports(candidate, architecture, rows, optimizer, batch)
+        if reason is None:
+            return Choice(candidate, why)
+        why = f"not {candidate.value}: {reason}"
+    return Choice(Engine.EAGER, why)
+
+
+def train(
+    start: Parameters,
+    rows: TrainingRows,
+    optimizer: ResolvedOptimizer,
+    architecture: Architecture,
+    batches: Batches,
+    checkpoints: tuple[int, ...],
+    seed: Callable[[int], int],
+    *,
+    engine: Engine = Engine.EAGER,
+    batch: int | None = None,
+    threads: int | None = None,
+) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+
+    As `verify.simulation.eager.train`. batch: rows in a minibatch, None for all rows, as `batches` gives them; threads:
+    of compiled engines, default as many as torch uses.
+    Fails: InvalidInput if the engine cannot train this, or the optimizer's step raises.
+    """
+    chosen = choose(engine, architecture, rows, optimizer, batch).engine
+    if chosen is Engine.EAGER:
+        return eager.train(start, rows, optimizer, architecture, batches, checkpoints, seed)
+    threads = threads or torch.get_num_threads()
+    if chosen is Engine.FUSED:
+        return fused.train(start, rows, optimizer, architecture, batches, checkpoints, threads=threads)
+    return exact1d.train(start, rows, optimizer, architecture, checkpoints, threads=threads)

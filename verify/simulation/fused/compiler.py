@@ -1,0 +1,175 @@
+"""The system's C compiler, and a cache of what it made.
+
+A library's name holds a hash of everything that it depends on (source, headers, options, compiler, instruction set) and
+the hash of its own bytes: what does not match its name is made again. Files appear by renaming, so any number of
+processes may compile the same source at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+__all__ = ["Unavailable", "cache_folder", "compiler", "load"]
+
+SOURCES = Path(__file__).resolve().parent
+HEADERS = ("lanes.h", "layers.h", "work.h")
+# No -ffast-math: NaN, infinities and zeros must be what IEEE 754 says. Contraction to fused operations is allowed.
+OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-w")
+_NATIVE = ("-march=native", "-mcpu=native")
+_TIME_LIMIT = 300
+
+
+class Unavailable(Exception):
+    """No library can be made here; the message says why in one sentence."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler, how it is told to use this machine's instructions, and a hash of what it then is."""
+
+    path: str
+    native: str
+    identity: str
+
+
+def compiler() -> Compiler:
+    """The compiler that is used: `$CC`, or the first of cc, gcc, clang on the path.
+
+    Fails: Unavailable if there is none that runs.
+    """
+    wanted = os.environ.get("CC")
+    names = (wanted,) if wanted else ("cc", "gcc", "clang")
+    path = next((found for name in names if (found := shutil.which(name)) is not None), None)
+    if path is None:
+        raise Unavailable(f"no C compiler: looked for {', '.join(names)} on the path")
+    return _examined(path)
+
+
+@lru_cache(maxsize=8)
+def _examined(path: str) -> Compiler:
+    """Ask what the compiler predefines: its version and the instruction set of this machine."""
+    for native in _NATIVE:
+        done = _run([path, native, "-dM", "-E", "-x", "c", os.devnull])
+        if done.returncode == 0:
+            return Compiler(path, native, hashlib.sha256(done.stdout).hexdigest())
+    raise Unavailable(f"the C compiler {path} does not compile for this machine: {_first_line(done.stderr)}")
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=_TIME_LIMIT, env=os.environ | {"LC_ALL": "C"})
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"the C compiler {command[0]} cannot be run: {error}") from error
+
+
+def _first_line(text: bytes) -> str:
+    lines = [line for line in text.decode(errors="replace").splitlines() if "error" in line]
+    return lines[0] if lines else "no message"
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: `$XDG_CACHE_HOME/nonconv` or `~/.cache/nonconv`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "nonconv" / "kernels"
+
+
+_loaded: dict[str, ctypes.CDLL] = {}
+
+
+def load(source: str, defines: Mapping[str, int]) -> ctypes.CDLL:
+    """Compile C source, or take it from the cache, and load it.
+
+    Fails: Unavailable if there is no compiler or it does not accept the source.
+    """
+    using = compiler()
+    key = _key(source, defines, using)
+    if key not in _loaded:
+        _loaded[key] = _load(key, source, defines, using)
+    return _loaded[key]
+
+
+def _key(source: str, defines: Mapping[str, int], using: Compiler) -> str:
+    digest = hashlib.sha256()
+    for part in (
+        source,
+        *(_header(name) for name in HEADERS),
+        repr(sorted(defines.items())),
+        repr(OPTIONS),
+        repr(using),
+    ):
+        digest.update(hashlib.sha256(part.encode()).digest())
+    return digest.hexdigest()[:32]
+
+
+@lru_cache(maxsize=8)
+def _header(name: str) -> str:
+    return (SOURCES / name).read_text(encoding="utf-8")
+
+
+def _load(key: str, source: str, defines: Mapping[str, int], using: Compiler) -> ctypes.CDLL:
+    found = _cached(key)
+    if found is not None:
+        return found
+    with tempfile.TemporaryDirectory(prefix="nonconv-") as name:
+        made = Path(name) / f"{key}.so"
+        _compile(source, defines, using, made)
+        try:
+            return ctypes.CDLL(str(_kept(key, made)))
+        except OSError as error:
+            raise Unavailable(f"what the C compiler {using.path} made cannot be loaded: {error}") from error
+
+
+def _cached(key: str) -> ctypes.CDLL | None:
+    """The library from the cache if its bytes are those that were written; damaged files are removed."""
+    try:
+        paths = sorted(cache_folder().glob(f"{key}-*.so"))
+    except OSError:
+        return None
+    for path in paths:
+        try:
+            if _name(key, path.read_bytes()) == path.name:
+                return ctypes.CDLL(str(path))
+            path.unlink()
+        except OSError:
+            continue
+    return None
+
+
+def _name(key: str, content: bytes) -> str:
+    return f"{key}-{hashlib.sha256(content).hexdigest()[:32]}.so"
+
+
+def _compile(source: str, defines: Mapping[str, int], using: Compiler, target: Path) -> None:
+    path = target.with_suffix(".c")
+    path.write_text(source, encoding="utf-8")
+    given = [f"-D{name}={value}" for name, value in defines.items()]
+    command = [using.path, using.native, *OPTIONS, *given, f"-I{SOURCES}", str(path), "-o", str(target), "-lm"]
+    done = _run(command)
+    if done.returncode != 0:
+        raise Unavailable(f"the C compiler {using.path} does not accept the kernel: {_first_line(done.stderr)}")
+
+
+def _kept(key: str, made: Path) -> Path:
+    """Copy a library into the cache; where that cannot be written, the library is used from where it was made."""
+    content = made.read_bytes()
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / _name(key, content)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o755)
+        os.replace(name, target)
+    except OSError:
+        return made
+    return target

@@ -1,0 +1,175 @@
+"""The fused engine: whole trajectories of a group of replicas in the cache of one core, one vector lane a replica.
+
+Any input dimension, depth and output dimension, full batch and minibatches, every rule whose recursion is in
+`theorems.rules` and whose optimizer is torch's. Numbers differ from torch's by rounding only: sums are taken in another
+order, and products are fused with sums.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from theorems.setting import Architecture
+from verify.optimizers import ResolvedOptimizer
+from verify.simulation.draw import Parameters
+from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.fused.compiler import load
+from verify.simulation.fused.library import Slabs, Stepper, Work, pointer, run, source, stepper
+from verify.simulation.fused.update import Epsilon, why_not
+from verify.simulation.streams import Minibatches
+
+__all__ = ["kernel", "reason_against", "train", "unsupported", "width"]
+
+_STEPS_AT_ONCE = 1 << 14
+_WIDEST = 64  # of layers whose sizes are worth compiling
+_ROWS_AT_ONCE = 1 << 23  # row numbers handed over at once: 32 MB
+
+
+def reason_against(
+    optimizer: ResolvedOptimizer, rows: TrainingRows, architecture: Architecture, batch: int | None
+) -> str | None:
+    """Why this engine cannot train this, or None if it can; its kernels are then compiled.
+
+    Fails: Unavailable if they cannot be compiled.
+    """
+    if (reason := unsupported(optimizer, rows)) is not None:
+        return reason
+    stepper(optimizer, rows.inputs.dtype, "torch")
+    kernel(rows.inputs.dtype, architecture, len(rows.inputs) if batch is None else batch)
+    return None
+
+
+def unsupported(optimizer: ResolvedOptimizer, rows: TrainingRows) -> str | None:
+    """Why no compiled engine can train this, whatever the compiler, or None."""
+    if rows.inputs.device.type != "cpu":
+        return f"it computes on the CPU, and the device is {rows.inputs.device}"
+    return why_not(optimizer)
+
+
+def kernel(dtype: torch.dtype, architecture: Architecture, points: int) -> ctypes.CDLL:
+    """The kernel for so many points a step. Fails: Unavailable."""
+    tile = next((size for size in (1, 2, 4) if points <= size), 8)
+    return load(source("kernel.c"), {"WIDE": int(dtype == torch.float64), "TILE": tile, "WIDTH": width(architecture)})
+
+
+def width(architecture: Architecture) -> int:
+    """The common width of several hidden layers, for which layer products are compiled with known sizes; else 0."""
+    widths = set(architecture.hidden)
+    return min(widths) if len(widths) == 1 and not architecture.is_shallow and max(widths) <= _WIDEST else 0
+
+
+def train(
+    start: Parameters,
+    rows: TrainingRows,
+    optimizer: ResolvedOptimizer,
+    architecture: Architecture,
+    batches: Batches,
+    checkpoints: tuple[int, ...],
+    *,
+    threads: int | None = None,
+    epsilon: Epsilon = "torch",
+) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+
+    As `verify.simulation.eager.train`. threads: default as many as torch uses; results do not depend on them, nor on
+    how replicas are put into blocks.
+    Fails: Unavailable if the kernels cannot be compiled; ValueError if the optimizer is not supported.
+    """
+    by = stepper(optimizer, rows.inputs.dtype, epsilon)
+    slabs = Slabs(start, by, rows.inputs.dtype)
+    trainer = _Trainer(slabs, by, rows, optimizer, architecture, threads or torch.get_num_threads())
+    done = 0
+    for checkpoint in checkpoints:
+        for first, last, chosen in _stretches(batches, done, checkpoint):
+            trainer.advance(first, last, chosen)
+        done = checkpoint
+        yield slabs.read()
+
+
+Chosen = Minibatches | npt.NDArray[np.int64] | None
+
+
+def _stretches(batches: Batches, done: int, until: int) -> Iterator[tuple[int, int, Chosen]]:
+    """Stretches of steps, and their rows: all, drawn in the kernel, or row numbers (steps, replicas, batch).
+
+    What `batches` says of a stretch's first step, all rows or some, it must say of all steps.
+    """
+    first = done
+    while first < until:
+        last = min(until, first + _STEPS_AT_ONCE)
+        if isinstance(batches, Minibatches):
+            yield first, last, batches
+            first = last
+            continue
+        numbers = batches(first + 1)
+        if numbers is None:
+            yield first, last, None
+        else:
+            last = min(last, first + max(1, _ROWS_AT_ONCE // numbers.size))
+            yield first, last, np.stack([np.asarray(batches(step)) for step in range(first + 1, last + 1)])
+        first = last
+
+
+class _Trainer:
+    """A block in the kernel's layout, carried forward stretch by stretch."""
+
+    def __init__(
+        self,
+        slabs: Slabs,
+        by: Stepper,
+        rows: TrainingRows,
+        optimizer: ResolvedOptimizer,
+        architecture: Architecture,
+        threads: int,
+    ) -> None:
+        self.slabs, self.by, self.threads = slabs, by, threads
+        self.dtype, self.architecture = rows.inputs.dtype, architecture
+        self.sign = -1 if optimizer.settings.get("maximize") else 1
+        self.inputs, self.labels = (np.ascontiguousarray(part.numpy()) for part in (rows.inputs, rows.labels))
+        self.widths = np.array(architecture.widths, dtype=np.int64)
+
+    def advance(self, first: int, last: int, chosen: Chosen) -> None:
+        """Make steps `first + 1 … last`."""
+        table, branches = self.by.schedule.rows(first, last)
+        scalars = np.ascontiguousarray(table, dtype=self.slabs.dtype)
+        work = Work(
+            layers=len(self.widths) - 1,
+            widths=pointer(self.widths),
+            parameters=self.slabs.parameters,
+            states=self.slabs.memory.shape[1] - 1,
+            groups=self.slabs.groups,
+            memory=pointer(self.slabs.memory),
+            rows=len(self.inputs),
+            inputs=pointer(self.inputs),
+            labels=pointer(self.labels),
+            sign=self.sign,
+            first=first,
+            steps=last - first,
+            scalar_count=scalars.shape[1],
+            scalars=pointer(scalars),
+            branch=pointer(branches),
+            update=self.by.address,
+        )
+        kept = self._choose(work, chosen)
+        run(kernel(self.dtype, self.architecture, work.batch or work.rows), work, self.threads)
+        del kept
+
+    def _choose(self, work: Work, chosen: Chosen) -> npt.NDArray[np.generic] | None:
+        """Tell the kernel its rows; what is returned must live as long as it runs."""
+        if chosen is None:
+            return None
+        kept: npt.NDArray[np.generic]
+        if isinstance(chosen, Minibatches):
+            kept = np.ascontiguousarray(self.slabs.spread(chosen.replicas.astype(np.uint64)))
+            work.batch, work.numbers, work.key = chosen.batch, pointer(kept), (ctypes.c_uint32 * 2)(*chosen.key)
+            return kept
+        work.batch = chosen.shape[2]
+        by_lane = self.slabs.spread(chosen.transpose(1, 0, 2)).transpose(2, 0, 3, 1)
+        kept = np.ascontiguousarray(by_lane, dtype=np.int32)
+        work.chosen = pointer(kept)
+        return kept

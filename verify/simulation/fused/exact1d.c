@@ -1,0 +1,315 @@
+/* Exact full-batch gradients for scalar inputs and outputs: between kinks a network is affine, so that the sums over the
+   points of a linear piece follow from its value and slope there and from five moments of the data.
+
+   The inputs are sorted. Each lane marches from linear piece to linear piece: at the first point x_0 of a piece it
+   computes value and slope of every neuron afresh (no sum is carried from piece to piece, so that a pre-activation that
+   is 0 is exactly 0), finds the next kink, and closes the piece before the first point that may lie beyond it. One
+   vector a piece goes back. A neuron is active on a piece if and only if it is at x_0, where its pre-activation is computed as
+   the brute-force kernel computes it; a kink is estimated from below, so that points near one begin pieces of their own.
+
+   Compile with WIDE = 0 (float) or 1 (double), TILE = pieces at a time on the way back, and WIDTH (see layers.h). */
+
+#include "lanes.h"
+#include "work.h"
+#include "layers.h"
+
+#define RISING 8 /* neurons at once, two accumulators each */
+#define CHAINS 4 /* independent minima and sums, so that one need not wait for the other */
+#define ULP ((REAL)(WIDE ? 0x1p-52 : 0x1p-23))
+
+typedef double D __attribute__((vector_size(LANES * sizeof(double))));
+
+/* A piece of one group: where it begins and how far the next kink of any neuron lies ahead. */
+typedef struct {
+    I begin, end; /* numbers of points */
+    V x0;
+    V limit; /* points before this lie before every kink */
+    V r0, r1; /* sums of the residual, and of the residual times x - x_0, over the points of the piece */
+} Piece;
+
+/* --- forward: value and slope of every neuron --- */
+
+/* `units` neurons above n_in neurons with values h and slopes s. */
+INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, int units) {
+    V z[RISING], p[RISING];
+    UNROLL for (int i = 0; i < units; i++) z[i] = bias[i], p[i] = broadcast(0);
+    for (long k = 0; k < n_in; k++) {
+        UNROLL for (int i = 0; i < units; i++) {
+            V w = weight[i * n_in + k];
+            z[i] += w * h[k];
+            p[i] += w * s[k];
+        }
+    }
+    UNROLL for (int i = 0; i < units; i++) value[i] = z[i], slope[i] = p[i];
+}
+
+INLINE void rise_sized(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in,
+                       long n_out) {
+    long i = 0;
+    for (; i + RISING <= n_out; i += RISING)
+        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, RISING);
+    for (; i + 4 <= n_out; i += 4) rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 4);
+    for (; i < n_out; i++) rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 1);
+}
+
+INLINE void rise(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, long n_out) {
+    if (n_in == WIDTH && n_out == WIDTH) rise_sized(weight, bias, h, s, value, slope, WIDTH, WIDTH);
+    else rise_sized(weight, bias, h, s, value, slope, n_in, n_out);
+}
+
+/* relu, and how far its kink lies behind: z/p, where that is <= 0, is minus the distance to a kink ahead; `behind` keeps
+   the largest. Where z = 0 and p < 0 no kink lies ahead, and the piece ends early, which is right as well. Slopes below
+   the normal range count as 0. */
+INLINE void rectify(V behind[CHAINS], V *value, V *slope, long width) {
+    for (long first = 0; first < width; first += CHAINS) {
+        UNROLL for (int c = 0; c < CHAINS; c++) {
+            const long i = first + c;
+            if (i >= width) break;
+            const V z = value[i], p = slope[i], place = z * rough_reciprocal(p);
+            const M on = active(z);
+            behind[c] = max_where(not_less(broadcast(0), place), behind[c], place);
+            value[i] = where(on, z);
+            slope[i] = where(on, p);
+        }
+    }
+}
+
+/* --- the points of a piece --- */
+
+/* The cell of x; monotone in x, also after rounding. NaN lies in the last cell. */
+INLINE I cell_of(const Work *work, V x) {
+    const V most = broadcast((REAL)(work->cells - 1));
+    V cell = (x - work->inputs[0]) * (REAL)work->cells_per_unit;
+    cell = SELECT(cell < most, cell, most);
+    return __builtin_convertvector(SELECT(cell > 0, cell, broadcast(0)), I);
+}
+
+/* For each cell the last point that lies in an earlier one, or 0. */
+void guess(const Work *work, INT *guesses) {
+    INT point = 0;
+    for (long cell = 0; cell < work->cells; cell++) {
+        while (point + 1 < work->rows && cell_of(work, broadcast(work->inputs[point + 1]))[0] < cell) point++;
+        guesses[cell] = point;
+    }
+}
+
+/* The first point after `begin` that does not lie before the limit: from the last point of an earlier cell a few steps
+   ahead, or by halving where a cell has many points. */
+INLINE I close(const Work *work, const Piece *piece, long top) {
+    const V limit = piece->limit;
+    const INT last = (INT)work->rows - 1;
+    const I within = limit <= work->inputs[last];
+    I at = (I)look_up(work->guesses, cell_of(work, limit)); /* INT and REAL are equally long */
+    at = (within & at) | (last & ~within);
+    at = (at & (at > piece->begin)) | (piece->begin & ~(at > piece->begin));
+    for (int step = 0;; step++) {
+        I next = at + 1, inside = next <= last;
+        I ahead = inside & (look_up(work->inputs, (next & inside) | (last & ~inside)) < limit);
+        at -= ahead;
+        if (!any(ahead)) return at + ((at <= last) & 1);
+        if (step == 4) break;
+    }
+    for (long step = top; step; step >>= 1) {
+        I next = at + (INT)step, inside = next <= last;
+        at += (INT)step & inside & (look_up(work->inputs, (next & inside) | (last & ~inside)) < limit);
+    }
+    return at + ((at <= last) & 1);
+}
+
+INLINE D moment(const Work *work, int which, I number) {
+    D found;
+    const double *table = work->moments + which * (work->rows + 1);
+#if defined(__AVX512F__) && WIDE
+    found = (D)_mm512_i64gather_pd((__m512i)number, table, 8);
+#elif defined(__AVX512F__)
+    __m256i low = _mm512_castsi512_si256((__m512i)number), high = _mm512_extracti64x4_epi64((__m512i)number, 1);
+    __m512d a = _mm512_i32gather_pd(low, table, 8), b = _mm512_i32gather_pd(high, table, 8);
+    memcpy(&found, &a, sizeof a);
+    memcpy((char *)&found + sizeof a, &b, sizeof b);
+#else
+    for (int lane = 0; lane < LANES; lane++) found[lane] = table[number[lane]];
+#endif
+    return found;
+}
+
+/* Sums over the piece, in double: they cancel. before: the moments at `begin`, then those at `end`. */
+INLINE void residuals(const Work *work, Piece *piece, D *before, V value, V slope, REAL scale) {
+    D x[MOMENTS];
+    for (int which = 0; which < MOMENTS; which++) {
+        D now = moment(work, which, piece->end);
+        x[which] = now - before[which];
+        before[which] = now;
+    }
+    const D start = __builtin_convertvector(piece->x0, D) - work->centre;
+    const D b = __builtin_convertvector(value, D), a = __builtin_convertvector(slope, D);
+    const D x1 = x[1] - start * x[0], x2 = x[2] - start * (x[1] + x1);
+    const D y1 = x[4] - start * x[3];
+    piece->r0 = __builtin_convertvector(a * x1 + b * x[0] - x[3], V) * scale;
+    piece->r1 = __builtin_convertvector(a * x2 + b * x1 - y1, V) * scale;
+}
+
+/* --- one hidden layer: kinks are known once for a step, and outgoing weights are taken out of the sums --- */
+
+/* Where the kinks may lie: w x + b changes sign between `early` and `late`. */
+INLINE void kinks(const V *theta, V *early, V *late, long width) {
+    for (long i = 0; i < width; i++) {
+        V kink = DIVIDE(-theta[width + i], theta[i]), margin = ABS(kink) * (8 * ULP);
+        early[i] = kink - margin, late[i] = kink + margin;
+    }
+}
+
+INLINE void march_shallow(const Work *work, const V *theta, V *gradient, Piece *piece, D *moments, const V *early,
+                          const V *late, REAL scale, long top) {
+    const long width = work->widths[1];
+    const V *w = theta, *b = theta + width, *v = theta + 2 * width, x0 = piece->x0;
+    V value[CHAINS], slope[CHAINS], limit[CHAINS];
+    UNROLL for (int c = 0; c < CHAINS; c++) {
+        value[c] = slope[c] = broadcast(0);
+        limit[c] = broadcast((REAL)INFINITY);
+    }
+    for (long first = 0; first < width; first += CHAINS) {
+        UNROLL for (int c = 0; c < CHAINS; c++) {
+            const long i = first + c;
+            if (i >= width) break;
+            const V z = b[i] + w[i] * x0;
+            const M on = active(z);
+            value[c] = fma_where(on, value[c], v[i], z);
+            slope[c] = fma_where(on, slope[c], v[i], w[i]);
+            limit[c] = min_where(not_less(late[i], x0), limit[c], early[i]);
+        }
+    }
+    UNROLL for (int c = 1; c < CHAINS; c++) {
+        value[0] += value[c], slope[0] += slope[c];
+        limit[0] = SELECT(limit[c] < limit[0], limit[c], limit[0]);
+    }
+    piece->limit = limit[0];
+    piece->end = close(work, piece, top);
+    residuals(work, piece, moments, value[0] + theta[3 * width], slope[0], scale);
+    const V r0 = piece->r0, r1 = piece->r1, rx = x0 * r0 + r1;
+    V *gw = gradient, *gb = gradient + width, *gv = gradient + 2 * width;
+    gradient[3 * width] += r0;
+    for (long i = 0; i < width; i++) {
+        const V z = b[i] + w[i] * x0;
+        const M on = active(z);
+        gw[i] = add_where(on, gw[i], rx);
+        gb[i] = add_where(on, gb[i], r0);
+        gv[i] = fma_where(on, fma_where(on, gv[i], z, r0), w[i], r1);
+    }
+}
+
+/* --- one piece, and whole trajectories --- */
+
+/* TILE pieces that wait for the way back. For every neuron, neurons outside and pieces inside: value at x_0, which says
+   whether it is active, and sum over the piece of residual times activation; and each piece's sum of the residual. */
+typedef struct {
+    V *values, *sums, *residuals, *d, *below;
+    int count;
+} Waiting;
+
+/* Forward through one piece, which then waits. h, s: values and slopes of all neurons. */
+INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Waiting *waiting, V *h, V *s, REAL scale,
+                  long top) {
+    const long *widths = work->widths, last = work->layers;
+    const V *weight = theta;
+    V behind[CHAINS];
+    UNROLL for (int c = 0; c < CHAINS; c++) behind[c] = broadcast(-(REAL)INFINITY);
+    long below = 0;
+    h[0] = piece->x0, s[0] = broadcast(1);
+    for (long layer = 1; layer <= last; layer++) {
+        long n_in = widths[layer - 1], n_out = widths[layer], here = below + n_in;
+        rise(weight, weight + n_in * n_out, h + below, s + below, h + here, s + here, n_in, n_out);
+        if (layer < last) rectify(behind, h + here, s + here, n_out);
+        below = here, weight += n_out * (n_in + 1);
+    }
+    UNROLL for (int c = 1; c < CHAINS; c++) behind[0] = SELECT(behind[c] > behind[0], behind[c], behind[0]);
+    const V kink = piece->x0 - behind[0] * (REAL)(1 - 0x1p-12); /* from below: the reciprocals are rough */
+    piece->limit = kink - (ABS(piece->x0) + ABS(kink)) * (2 * ULP);
+    piece->end = close(work, piece, top);
+    residuals(work, piece, moments, h[below], s[below], scale);
+    const int t = waiting->count++;
+    waiting->residuals[t] = piece->r0;
+    for (long k = 0; k < below; k++) {
+        waiting->values[k * TILE + t] = h[k];
+        waiting->sums[k * TILE + t] = h[k] * piece->r0 + s[k] * piece->r1;
+    }
+}
+
+/* The way back of all that wait; d_i is the derivative of the output by the pre-activation of neuron i. */
+INLINE void carry_back(const Work *work, const V *theta, V *gradient, Waiting *waiting) {
+    const long *widths = work->widths;
+    V *d = waiting->d, *next = waiting->below, *r0 = waiting->residuals;
+    long above = 0;
+    for (long layer = 0; layer < work->layers; layer++) above += widths[layer];
+    UNROLL for (int t = 0; t < TILE; t++) {
+        d[t] = broadcast(1);
+        if (t < waiting->count) continue;
+        r0[t] = broadcast(0);
+        for (long k = 0; k < above; k++) waiting->values[k * TILE + t] = waiting->sums[k * TILE + t] = broadcast(0);
+    }
+    const V *weight = theta + work->parameters;
+    gradient += work->parameters;
+    for (long layer = work->layers; layer >= 1; layer--) {
+        long n_in = widths[layer - 1], n_out = widths[layer], size = n_out * (n_in + 1);
+        weight -= size, gradient -= size, above -= n_in;
+        gather(d, waiting->sums + above * TILE, gradient, n_in, n_out);
+        for (long i = 0; i < n_out; i++) {
+            V sum = gradient[n_in * n_out + i];
+            UNROLL for (int t = 0; t < TILE; t++) sum += d[i * TILE + t] * r0[t];
+            gradient[n_in * n_out + i] = sum;
+        }
+        if (layer == 1) break;
+        backward(weight, d, waiting->values + above * TILE, next, n_in, n_out);
+        V *spare = d;
+        d = next, next = spare;
+    }
+    waiting->count = 0;
+}
+
+static void train_group(const Work *work, long group, V *gradient, V *h, V *s, Waiting *waiting) {
+    V *slab = work->memory + group * (1 + work->states) * work->parameters;
+    const REAL scale = (REAL)(work->sign * 2) / (REAL)work->rows;
+    const INT rows = (INT)work->rows;
+    const long width = work->widths[1];
+    const int shallow = work->layers == 2;
+    long top = 1;
+    while (2 * top < work->rows) top *= 2;
+    for (long step = 0; step < work->steps; step++) {
+        memset(gradient, 0, (size_t)work->parameters * sizeof(V));
+        Piece piece = {.begin = (I){0}};
+        D moments[MOMENTS];
+        for (int which = 0; which < MOMENTS; which++) moments[which] = (D){0};
+        if (shallow) kinks(slab, h, s, width);
+        for (I inside; any(inside = piece.begin < rows); piece.begin = piece.end) {
+            piece.x0 = look_up(work->inputs, (piece.begin & inside) | ((rows - 1) & ~inside));
+            if (shallow) {
+                march_shallow(work, slab, gradient, &piece, moments, h, s, scale, top);
+                continue;
+            }
+            march(work, slab, &piece, moments, waiting, h, s, scale, top);
+            if (waiting->count == TILE) carry_back(work, slab, gradient, waiting);
+        }
+        if (waiting->count) carry_back(work, slab, gradient, waiting);
+        for (long i = 0; shallow && i < width; i++) {
+            gradient[i] *= slab[2 * width + i];
+            gradient[width + i] *= slab[2 * width + i];
+        }
+        work->update(work->branch[step], work->parameters, slab, gradient, work->scalars + step * work->scalar_count);
+    }
+}
+
+/* 0 when no group is left, 1 if memory is wanting. */
+int train(Work *work) {
+    long total = 0, widest = 1;
+    for (long layer = 0; layer <= work->layers; layer++) {
+        total += work->widths[layer];
+        if (work->widths[layer] > widest) widest = work->widths[layer];
+    }
+    V *room = reserve(work->parameters + 2 * total + (2 * total + 1 + 2 * widest) * TILE);
+    if (!room) return 1;
+    V *h = room + work->parameters, *s = h + total, *values = s + total, *sums = values + total * TILE;
+    V *residuals = sums + total * TILE, *d = residuals + TILE, *below = d + widest * TILE;
+    Waiting waiting = {values, sums, residuals, d, below, 0};
+    for (long group; (group = take(work)) < work->groups;) train_group(work, group, room, h, s, &waiting);
+    free(room);
+    return 0;
+}

@@ -1,0 +1,180 @@
+/* Full-batch or minibatch gradient of the mean squared error and one update, for whole trajectories.
+
+   A thread takes a group of LANES replicas and carries it through all steps; the group's parameters, states and
+   gradient and the activations of TILE points stay in the core's cache.
+
+   Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h). */
+
+#include "lanes.h"
+#include "work.h"
+
+#include "layers.h"
+
+/* One hidden layer, scalar input and output: the outgoing weight v_i is taken out of the sums over the points, so that
+   a neuron costs seven operations a point. gradient holds the sums until `finish_scalar` multiplies them. */
+INLINE void tile_scalar(const V *theta, V *gradient, long width, const V *x, const V *y, V *h, V scale, int points) {
+    const V *w = theta, *b = theta + width, *v = theta + 2 * width;
+    V *gw = gradient, *gb = gradient + width, *gv = gradient + 2 * width;
+    V r[TILE], in[TILE];
+    UNROLL for (int t = 0; t < TILE; t++) {
+        r[t] = theta[3 * width];
+        in[t] = x[t];
+    }
+    for (long i = 0; i < width; i++) {
+        V wi = w[i], bi = b[i], vi = v[i];
+        UNROLL for (int t = 0; t < TILE; t++) {
+            V a = relu(bi + wi * in[t]);
+            h[i * TILE + t] = a;
+            r[t] += vi * a;
+        }
+    }
+    V out = gradient[3 * width];
+    UNROLL for (int t = 0; t < TILE; t++) {
+        r[t] = t < points ? (r[t] - y[t]) * scale : broadcast(0);
+        out += r[t];
+    }
+    gradient[3 * width] = out;
+    for (long i = 0; i < width; i++) {
+        V sw = gw[i], sb = gb[i], sv = gv[i];
+        UNROLL for (int t = 0; t < TILE; t++) {
+            V a = h[i * TILE + t];
+            M on = active(a);
+            sb = add_where(on, sb, r[t]);
+            sw = fma_where(on, sw, r[t], in[t]);
+            sv += r[t] * a;
+        }
+        gw[i] = sw, gb[i] = sb, gv[i] = sv;
+    }
+}
+
+INLINE void finish_scalar(const V *theta, V *gradient, long width) {
+    for (long i = 0; i < width; i++) {
+        gradient[i] *= theta[2 * width + i];
+        gradient[width + i] *= theta[2 * width + i];
+    }
+}
+
+/* Any network; h has room for all layers, d for two. */
+INLINE void tile(const Work *work, const V *theta, V *gradient, const V *y, V *h, V *d, V *e, V scale, int points) {
+    const long *widths = work->widths, last = work->layers;
+    const V *weight = theta;
+    V *in = h;
+    for (long layer = 1; layer <= last; layer++) {
+        long n_in = widths[layer - 1], n_out = widths[layer];
+        V *out = in + n_in * TILE;
+        if (layer < last) forward(weight, weight + n_in * n_out, in, out, n_in, n_out, 1);
+        else forward(weight, weight + n_in * n_out, in, out, n_in, n_out, 0);
+        weight += n_out * (n_in + 1);
+        in = out;
+    }
+    for (long i = 0; i < widths[last]; i++) UNROLL for (int t = 0; t < TILE; t++)
+        d[i * TILE + t] = t < points ? (in[i * TILE + t] - y[i * TILE + t]) * scale : broadcast(0);
+    gradient += work->parameters;
+    for (long layer = last; layer >= 1; layer--) {
+        long n_in = widths[layer - 1], n_out = widths[layer], size = n_out * (n_in + 1);
+        weight -= size, gradient -= size, in -= n_in * TILE;
+        gather(d, in, gradient, n_in, n_out);
+        for (long i = 0; i < n_out; i++) {
+            V sum = d[i * TILE];
+            UNROLL for (int t = 1; t < TILE; t++) sum += d[i * TILE + t];
+            gradient[n_in * n_out + i] += sum;
+        }
+        if (layer == 1) break;
+        backward(weight, d, in, e, n_in, n_out);
+        V *spare = d;
+        d = e, e = spare;
+    }
+}
+
+/* --- rows of a tile --- */
+
+/* Philox4x32-10: the word `index` of a replica's stream with purpose 1 (verify/simulation/streams.py). */
+INLINE void draw(const Work *work, const uint64_t *numbers, long index, uint32_t rows, int32_t *chosen, int count) {
+    uint32_t c0[VECTOR_BYTES], c1[VECTOR_BYTES], c2[VECTOR_BYTES], c3[VECTOR_BYTES];
+    for (int lane = 0; lane < LANES; lane++) {
+        c0[lane] = (uint32_t)(index / 4), c1[lane] = (uint32_t)numbers[lane];
+        c2[lane] = (uint32_t)(numbers[lane] >> 32), c3[lane] = 1;
+    }
+    uint32_t k0 = work->key[0], k1 = work->key[1];
+    for (int round = 0; round < 10; round++) {
+        for (int lane = 0; lane < LANES; lane++) {
+            uint64_t p0 = (uint64_t)0xD2511F53 * c0[lane], p1 = (uint64_t)0xCD9E8D57 * c2[lane];
+            uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1[lane] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3[lane] ^ k1;
+            c0[lane] = n0, c1[lane] = (uint32_t)p1, c2[lane] = n2, c3[lane] = (uint32_t)p0;
+        }
+        k0 += 0x9E3779B9, k1 += 0xBB67AE85;
+    }
+    const uint32_t *words[4] = {c0, c1, c2, c3};
+    for (int word = (int)(index % 4), b = 0; word < 4 && b < count; word++, b++)
+        for (int lane = 0; lane < LANES; lane++)
+            chosen[b * LANES + lane] = (int32_t)(((uint64_t)words[word][lane] * rows) >> 32);
+}
+
+/* The rows of a group's minibatch at a step (0, 1, ... from now on): batch x LANES. */
+INLINE const int32_t *batch_of(const Work *work, long group, long step, int32_t *room) {
+    if (work->chosen) return work->chosen + (step * work->groups + group) * work->batch * LANES;
+    long index = (work->first + step) * work->batch;
+    for (long b = 0; b < work->batch;) {
+        int count = (int)(4 - (index + b) % 4);
+        if (count > work->batch - b) count = (int)(work->batch - b);
+        draw(work, work->numbers + group * LANES, index + b, (uint32_t)work->rows, room + b * LANES, count);
+        b += count;
+    }
+    return room;
+}
+
+/* The columns of TILE points: the same for all replicas, or each replica's own. */
+INLINE void load(const REAL *table, long columns, const int32_t *chosen, long first, int points, V *into) {
+    for (int t = 0; t < points; t++)
+        for (long c = 0; c < columns; c++) {
+            if (!chosen) {
+                into[c * TILE + t] = broadcast(table[(first + t) * columns + c]);
+                continue;
+            }
+            V column;
+            UNROLL for (int lane = 0; lane < LANES; lane++)
+                column[lane] = table[(long)chosen[(first + t) * LANES + lane] * columns + c];
+            into[c * TILE + t] = column;
+        }
+    for (int t = points; t < TILE; t++)
+        for (long c = 0; c < columns; c++) into[c * TILE + t] = broadcast(0);
+}
+
+/* --- whole trajectories --- */
+
+static void train_group(const Work *work, long group, V *gradient, V *h, V *d, V *e, V *y, int32_t *room) {
+    V *slab = work->memory + group * (1 + work->states) * work->parameters;
+    const long n_in = work->widths[0], n_out = work->widths[work->layers];
+    const long points = work->batch ? work->batch : work->rows;
+    const int scalar = work->layers == 2 && n_in == 1 && n_out == 1;
+    const V scale = broadcast((REAL)work->sign * 2 / (REAL)points);
+    for (long step = 0; step < work->steps; step++) {
+        const int32_t *chosen = work->batch ? batch_of(work, group, step, room) : 0;
+        memset(gradient, 0, (size_t)work->parameters * sizeof(V));
+        for (long first = 0; first < points; first += TILE) {
+            int here = points - first < TILE ? (int)(points - first) : TILE;
+            load(work->inputs, n_in, chosen, first, here, h);
+            load(work->labels, n_out, chosen, first, here, y);
+            if (scalar) tile_scalar(slab, gradient, work->widths[1], h, y, h + TILE, scale, here);
+            else tile(work, slab, gradient, y, h, d, e, scale, here);
+        }
+        if (scalar) finish_scalar(slab, gradient, work->widths[1]);
+        work->update(work->branch[step], work->parameters, slab, gradient, work->scalars + step * work->scalar_count);
+    }
+}
+
+/* 0 when no group is left, 1 if memory is wanting. */
+int train(Work *work) {
+    long total = 0, widest = 1;
+    for (long layer = 0; layer <= work->layers; layer++) {
+        total += work->widths[layer];
+        if (work->widths[layer] > widest) widest = work->widths[layer];
+    }
+    V *room = reserve(work->parameters + (total + 2 * widest + work->widths[work->layers]) * TILE + work->batch + 4);
+    if (!room) return 1;
+    V *h = room + work->parameters, *d = h + total * TILE, *e = d + widest * TILE, *y = e + widest * TILE;
+    int32_t *rows = (int32_t *)(y + work->widths[work->layers] * TILE);
+    for (long group; (group = take(work)) < work->groups;) train_group(work, group, room, h, d, e, y, rows);
+    free(room);
+    return 0;
+}

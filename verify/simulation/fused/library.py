@@ -1,0 +1,163 @@
+"""Python's side of the kernels: memory in their layout, the work that they are given, and the threads that share it."""
+
+from __future__ import annotations
+
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from verify.optimizers import ResolvedOptimizer
+from verify.simulation.draw import Layer, Parameters
+from verify.simulation.fused.compiler import SOURCES, load
+from verify.simulation.fused.update import Epsilon, Schedule, UpdateCode, rule_and_decay, update_code
+
+__all__ = ["Slabs", "Stepper", "Work", "pointer", "run", "source", "stepper"]
+
+Floats = npt.NDArray[np.floating[Any]]
+T = TypeVar("T", bound=np.generic)
+_ALIGNMENT = 64
+
+
+class Work(ctypes.Structure):
+    """The structure of the same name in work.h."""
+
+    _fields_ = [
+        ("layers", ctypes.c_long),
+        ("widths", ctypes.c_void_p),
+        ("parameters", ctypes.c_long),
+        ("states", ctypes.c_long),
+        ("groups", ctypes.c_long),
+        ("memory", ctypes.c_void_p),
+        ("rows", ctypes.c_long),
+        ("inputs", ctypes.c_void_p),
+        ("labels", ctypes.c_void_p),
+        ("sign", ctypes.c_long),
+        ("batch", ctypes.c_long),
+        ("chosen", ctypes.c_void_p),
+        ("numbers", ctypes.c_void_p),
+        ("key", ctypes.c_uint32 * 2),
+        ("first", ctypes.c_long),
+        ("steps", ctypes.c_long),
+        ("scalar_count", ctypes.c_long),
+        ("scalars", ctypes.c_void_p),
+        ("branch", ctypes.c_void_p),
+        ("update", ctypes.c_void_p),
+        ("next", ctypes.c_long),
+        ("moments", ctypes.c_void_p),
+        ("centre", ctypes.c_double),
+        ("guesses", ctypes.c_void_p),
+        ("cells", ctypes.c_long),
+        ("cells_per_unit", ctypes.c_double),
+    ]
+
+
+def pointer(array: npt.NDArray[Any]) -> int:
+    """The address of a contiguous array, which the caller keeps alive."""
+    if not array.flags.c_contiguous:
+        raise ValueError("expected a contiguous array")
+    return array.ctypes.data
+
+
+@lru_cache(maxsize=4)
+def source(name: str) -> str:
+    """The C source of a kernel."""
+    return (SOURCES / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, eq=False)
+class Stepper:
+    """A compiled update, its scalars, and the number of replicas in a vector."""
+
+    code: UpdateCode
+    schedule: Schedule
+    library: ctypes.CDLL
+    lanes: int
+
+    @property
+    def address(self) -> int:
+        """The address of the update."""
+        return ctypes.cast(self.library.update, ctypes.c_void_p).value or 0
+
+
+@lru_cache(maxsize=64)
+def _code(rule: Any, decay: Any, epsilon: Epsilon) -> UpdateCode:
+    return update_code(rule, decay, epsilon)
+
+
+_schedules: dict[tuple[UpdateCode, str], Schedule] = {}
+
+
+def stepper(optimizer: ResolvedOptimizer, dtype: torch.dtype, epsilon: Epsilon) -> Stepper:
+    """Compile the update of an optimizer. Fails: Unavailable; ValueError if it is not generated (`why_not`)."""
+    code = _code(*rule_and_decay(optimizer), epsilon)
+    library = load(code.source, {"WIDE": int(dtype == torch.float64)})
+    settings = repr(sorted(optimizer.settings.items()))
+    if len(_schedules) > 64:
+        _schedules.clear()
+    schedule = _schedules.setdefault((code, settings), Schedule(code, optimizer.settings))
+    return Stepper(code, schedule, library, int(library.lanes()))
+
+
+class Slabs:
+    """Parameters and states of a block as the kernels keep them: (groups, 1 + states, parameters, lanes).
+
+    The lanes that no replica uses repeat the last replica.
+    """
+
+    def __init__(self, start: Parameters, by: Stepper, dtype: torch.dtype) -> None:
+        self.dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+        self.shapes = [layer.weight.shape[1:] for layer in start]
+        self.replicas, self.lanes = len(start[0].bias), by.lanes
+        self.groups = -(-self.replicas // self.lanes)
+        first = by.schedule.start()
+        flat = np.concatenate(
+            [part.reshape(self.replicas, -1) for each in start for part in (each.weight, each.bias)], 1
+        )
+        self.parameters = flat.shape[1]
+        self.memory = aligned((self.groups, 1 + len(first), self.parameters, self.lanes), self.dtype)
+        self.memory[:, 0] = self.spread(flat).transpose(0, 2, 1)
+        self.memory[:, 1:] = first[:, None, None]
+
+    def spread(self, values: npt.NDArray[T]) -> npt.NDArray[T]:
+        """Values (replicas, ...) as (groups, lanes, ...)."""
+        missing = self.groups * self.lanes - self.replicas
+        padded = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+        return padded.reshape(self.groups, self.lanes, *values.shape[1:])
+
+    def read(self) -> Parameters:
+        """The parameters now."""
+        flat = self.memory[:, 0].transpose(0, 2, 1).reshape(-1, self.parameters)[: self.replicas].astype(np.float64)
+        layers, used = [], 0
+        for n_out, n_in in self.shapes:
+            weight = flat[:, used : used + n_out * n_in].reshape(-1, n_out, n_in)
+            used += n_out * (n_in + 1)
+            layers.append(Layer(np.ascontiguousarray(weight), np.ascontiguousarray(flat[:, used - n_out : used])))
+        return tuple(layers)
+
+
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array of zeros whose first byte is at a multiple of a vector's length."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
+    offset = -raw.ctypes.data % _ALIGNMENT
+    return raw[offset : offset + size].view(dtype).reshape(shape)
+
+
+def run(library: ctypes.CDLL, work: Work, threads: int) -> None:
+    """Let threads share the groups of replicas; results do not depend on their number. Fails: MemoryError."""
+    work.next = 0
+    address = ctypes.byref(work)
+    count = max(1, min(threads, work.groups))
+    if count == 1:
+        answers = [library.train(address)]
+    else:
+        with ThreadPoolExecutor(count) as pool:
+            answers = list(pool.map(lambda _: library.train(address), range(count)))
+    if any(answers):
+        raise MemoryError("no memory for the activations of a block of replicas")
