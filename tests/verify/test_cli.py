@@ -694,7 +694,12 @@ def test_a_stopped_audit_leaves_the_earlier_one_and_no_process(stop: signal.Sign
     (tmp_path / "out" / "results.json").write_text("earlier")
     command = (*NONCONV, "audit", config(tmp_path, "steps = 2", "steps = 100000000"), "--out", str(tmp_path / "out"))
     process = subprocess.Popen(
-        [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
+        [*command, "--workers", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )
     assert process.stderr is not None
     assert process.stderr.readline() == "simulating 1 case\n"

@@ -22,6 +22,7 @@ from theorems.hypotheses import Status
 from verify import inference
 from verify.enclosure.numbers import Enclosure
 from verify.inference import (
+    GRID,
     Count,
     Interval,
     Judgement,
@@ -313,7 +314,7 @@ def test_limits_grow_with_the_events(limits: Limits, data: st.DataObject, n: int
     less, more = limits(k, n, alpha), limits(k + 1, n, alpha)
     assert less.lo <= more.lo
     assert less.hi <= more.hi
-    assert less != more
+    assert less != more or alpha < Fraction(4, GRID)  # then even one event of one may leave no room on the grid
 
 
 @both
