@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,29 +31,32 @@ _ALWAYS = ("eager", "fused", "exact1d")
 _FMAS = 16
 
 
-def peak(threads: int, rounds: int = 4_000_000) -> float:
+Clock = Callable[[], float]
+
+
+def peak(threads: int, clock: Clock, rounds: int = 4_000_000) -> float:
     """Floating-point operations per second of fused multiply-adds in registers, on so many threads."""
     library = load(Path(__file__).with_name("peak.c").read_text(encoding="utf-8"), {"WIDE": 0})
     library.peak.argtypes, library.peak.restype = [ctypes.c_long], ctypes.c_double
     with ThreadPoolExecutor(threads) as pool:
-        began = time.perf_counter()
+        began = clock()
         list(pool.map(library.peak, [rounds] * threads))
-        taken = time.perf_counter() - began
+        taken = clock() - began
     return threads * rounds * _FMAS * int(library.lanes()) * 2 / taken
 
 
-def timed(run: Run, steps: int) -> float:
+def timed(run: Run, steps: int, clock: Clock) -> float:
     """Seconds of a run."""
-    began = time.perf_counter()
+    began = clock()
     run(steps)
-    return time.perf_counter() - began
+    return clock() - began
 
 
-def steps_for(run: Run, seconds: float) -> int:
+def steps_for(run: Run, seconds: float, clock: Clock) -> int:
     """So many steps as take about this long, after a run that warms up; the same for every round."""
     run(1)
     steps = 1
-    while (taken := timed(run, steps)) < seconds / 4 and steps < 1 << 20:
+    while (taken := timed(run, steps, clock)) < seconds / 4 and steps < 1 << 20:
         steps *= 2
     return max(1, round(steps * seconds / taken))
 
@@ -70,15 +74,17 @@ def built(case: Prepared, names: list[str], threads: int) -> tuple[dict[str, Run
     return runs, missing
 
 
-def measure(case: Prepared, runs: dict[str, Run], rounds: int, seconds: float, threads: int) -> dict[str, float]:
+def measure(
+    case: Prepared, runs: dict[str, Run], rounds: int, seconds: float, threads: int, clock: Clock
+) -> dict[str, float]:
     """Replica-steps per second of each contender, and operations per second of the peak."""
-    steps = {name: steps_for(run, seconds) for name, run in runs.items()}
+    steps = {name: steps_for(run, seconds, clock) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     peaks = []
     for _ in range(rounds):
-        peaks.append(peak(threads))
+        peaks.append(peak(threads, clock))
         for name, run in runs.items():
-            times[name].append(timed(run, steps[name]))
+            times[name].append(timed(run, steps[name], clock))
     replicas = case.workload.replicas
     found = {name: replicas * steps[name] / statistics.median(taken) for name, taken in times.items()}
     return found | {"peak": statistics.median(peaks)}
@@ -115,9 +121,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of one timed run, about")
     parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="seconds of a core, for a machine that is busy otherwise"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    clock = time.process_time if options.cpu_time else time.perf_counter
     contenders = _names(options.contenders, list(CONTENDERS), "contender", parser)
     optimizers = _names(options.optimizers, list(OPTIMIZERS), "optimizer", parser)
     speeds: Speeds = {}
@@ -125,7 +135,7 @@ def main() -> None:
         for optimizer in optimizers:
             case = prepare(workload, optimizer)
             runs, missing = built(case, contenders, options.threads)
-            found = measure(case, runs, options.rounds, options.seconds, options.threads)
+            found = measure(case, runs, options.rounds, options.seconds, options.threads, clock)
             speeds.setdefault(workload, {})[optimizer] = {n: round(v) for n, v in found.items() if n != "peak"}
             if not options.json:
                 Console().print(table_of(workload, optimizer, found, missing))

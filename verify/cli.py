@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_CONTRADICTION, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_CONTRADICTION, EXIT_IN_PART, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 WORST_FIRST = (2, 1, 4, 0)  # exit statuses of `check`: no certificate, rejected, accepted in part, accepted
 MAX_DIGITS = 100_000  # exact numbers of extreme data are long; Python's own limit is 4300
 NEW_OBJECTS = 1_000_000  # rows are objects that stay: looking for garbage among them often takes a third of the time
@@ -435,7 +435,7 @@ def survey(name: str, data: str | None, neurons: int, seed: int, workers: int | 
     "--limit",
     type=click.FloatRange(1, 86400),
     default=None,
-    help="Seconds for an optimizer of --zoo; default 150.",
+    help="Seconds for an optimizer of --zoo; default 200.",
 )
 def optimizer(
     target: str | None,
@@ -569,38 +569,49 @@ def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:
 @command.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def check(files: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--coq", "with_coq", is_flag=True, help="Write a Coq file for each accepted certificate and run coqc on it."
+)
+@click.option("--out", default=None, help="Folder for the Coq files; default: beside the certificates.")
+def check(files: tuple[str, ...], as_json: bool, with_coq: bool, out: str | None) -> None:
     """Check certificates from the files alone: what is shown, what it rests on, what is taken as stated.
 
     The checker, verify/certificate/checker.py, is one file that needs nothing but Python and can be copied. Exit status
-    0 if everything is accepted, 4 if something only in part, 1 if something is rejected, 2 if a file is no certificate.
+    0 if everything is accepted, 4 if something only in part, 1 if something is rejected, 2 if a file is no certificate,
+    3 if Coq refuses what the checker accepted.
 
     \b
     nonconv check nile.json
     nonconv check reports/quick/certificates/*.json
+    nonconv check nile.json --coq --out proofs
     """
     from verify.certificate.checker import check_file, shown
+    from verify.certificate.coq_run import Proofs
 
-    outcomes = []
-    for path in files:
-        outcome = check_file(path)
-        outcomes.append((path, outcome))
-        if as_json:
-            continue
-        if outcome.code == EXIT_BAD_INPUT:
-            head, _, reason = outcome.verdict.partition(": ")
-            _complain(f"{shown(path)}: {head.lower()}: {reason}")
-        else:
-            click.echo("\n  ".join([f"{shown(path)}:", *outcome.lines()]))
+    if out is not None and not with_coq:
+        raise InvalidInput("--out names the folder for Coq files; expected --coq beside it")
+    outcomes, told, contradicted = [], [], False
+    with Proofs(None if out is None else Path(out)) as proofs:
+        for path in files:
+            outcome = check_file(path)
+            outcomes.append(outcome)
+            proof = proofs.prove(Path(path)) if with_coq and outcome.code in (0, EXIT_IN_PART) else None
+            contradicted = contradicted or (proof is not None and proof.contradicts)
+            if as_json:
+                lists = {"derived": outcome.derived, "rests": outcome.rests, "taken": outcome.taken}
+                entry = {"file": path, "code": outcome.code, "verdict": outcome.verdict} | lists
+                told.append(entry | ({} if proof is None else {"coq": proof.to_json()}))
+            elif outcome.code == EXIT_BAD_INPUT:
+                head, _, reason = outcome.verdict.partition(": ")
+                _complain(f"{shown(path)}: {head.lower()}: {reason}")
+            else:
+                lines = [f"{shown(path)}:", *outcome.lines(), *([] if proof is None else proof.lines())]
+                click.echo("\n  ".join(lines))
     if as_json:
-        told = [
-            {"file": path, "code": o.code, "verdict": o.verdict}
-            | {"derived": list(o.derived), "rests": list(o.rests), "taken": list(o.taken)}
-            for path, o in outcomes
-        ]
         click.echo(json.dumps(told, indent=1))
-    codes = {outcome.code for _, outcome in outcomes}
-    raise click.exceptions.Exit(next(code for code in WORST_FIRST if code in codes))
+    codes = {outcome.code for outcome in outcomes}
+    worst = next(code for code in WORST_FIRST if code in codes)
+    raise click.exceptions.Exit(EXIT_CONTRADICTION if contradicted else worst)
 
 
 @command.command()

@@ -348,7 +348,7 @@ def test_one_bad_replica_does_not_touch_its_neighbours(engine: Engine) -> None:
 FAULTS: dict[str, tuple[str, str]] = {
     "residual of the wrong sign": ("in[i * TILE + t] - y[i * TILE + t]", "y[i * TILE + t] - in[i * TILE + t]"),
     "factor 2 lost": ("work->sign * 2 /", "work->sign /"),
-    "a layer's bias gradient lost": ("gradient[n_in * n_out + i] += sum;", ""),
+    "a layer's bias gradient lost": ("gather_biases(d, gradient + n_in * n_out, n_out);", ""),
     "the last tile's points counted twice": ("t < points ?", "1 ?"),
 }
 

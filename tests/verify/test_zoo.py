@@ -14,6 +14,7 @@ import torch
 from theorems.hypotheses import Property
 from verify.optimizers import libraries, processes, zoo
 from verify.optimizers.verdict import Known, judge_build
+from verify.report.markdown import escape_markdown
 
 EXTRA = ("heavyball", "optax", "pytorch_optimizer")
 
@@ -87,7 +88,7 @@ def test_the_committed_tables_have_every_row() -> None:
     """Of the libraries that are installed, at the version of the tables."""
     text = (Path(__file__).resolve().parents[2] / "reports" / "optimizers.md").read_text("utf-8")
     sections = {part.split()[0]: part for part in text.split("\n## ")[1:]}
-    assert set(sections) == set(libraries.LIBRARIES)
+    assert {"torch", "pytorch_optimizer", "optax"} <= set(sections) <= set(libraries.LIBRARIES)
     for name, section in sections.items():
         try:
             version = zoo.library_version(name)
@@ -98,7 +99,7 @@ def test_the_committed_tables_have_every_row() -> None:
         cells = [line.split(" | ")[:2] for line in section.splitlines() if line.startswith("| ")]
         rows = {(first.removeprefix("| "), second.split(", ")[0]) for first, second, *_ in cells}
         for entry in zoo.entries(name):
-            assert (entry.name, entry.label) in rows
+            assert (escape_markdown(entry.name), entry.label) in rows
 
 
 # --- rows --------------------------------------------------------------------------------------------------------

@@ -394,7 +394,7 @@ class _Session:
         if self.shown_per_coordinate:
             return True, "its rule acts on each coordinate alone"
         if not self.alike:
-            return None, "not asked, since parameters of different shapes are treated differently"
+            return None, "not asked: its parameters are treated by shape, or not by torch"
         found = acts_per_coordinate(self.build, seed=self.seed, dtype=self.dtype)
         return (False if isinstance(found, Violation) else None), found.sentence
 

@@ -21,7 +21,7 @@ from verify.optimizers.verdict import CannotBeJudged, Contradiction, Verdict, ju
 
 __all__ = ["LIBRARIES", "LIMIT", "Entry", "Row", "Zoo", "entries", "judge_zoo", "library_version"]
 
-LIMIT = 150.0
+LIMIT = 200.0
 """Seconds of processor time for one optimizer with one choice of settings; a share of it is for the proof."""
 _PROOF_SHARE, _TRIAL_SHARE = 0.3, 0.1
 _PATIENCE = 10

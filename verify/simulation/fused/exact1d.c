@@ -293,7 +293,7 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *s, W
             gradient[i] *= slab[2 * width + i];
             gradient[width + i] *= slab[2 * width + i];
         }
-        work->update(work->branch[step], work->parameters, slab, gradient, work->scalars + step * work->scalar_count);
+        update_group(work, step, slab, gradient);
     }
 }
 

@@ -74,11 +74,7 @@ INLINE void tile(const Work *work, const V *theta, V *gradient, const V *y, V *h
         long n_in = widths[layer - 1], n_out = widths[layer], size = n_out * (n_in + 1);
         weight -= size, gradient -= size, in -= n_in * TILE;
         gather(d, in, gradient, n_in, n_out);
-        for (long i = 0; i < n_out; i++) {
-            V sum = d[i * TILE];
-            UNROLL for (int t = 1; t < TILE; t++) sum += d[i * TILE + t];
-            gradient[n_in * n_out + i] += sum;
-        }
+        gather_biases(d, gradient + n_in * n_out, n_out);
         if (layer == 1) break;
         backward(weight, d, in, e, n_in, n_out);
         V *spare = d;
@@ -159,7 +155,7 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *d, V
             else tile(work, slab, gradient, y, h, d, e, scale, here);
         }
         if (scalar) finish_scalar(slab, gradient, work->widths[1]);
-        work->update(work->branch[step], work->parameters, slab, gradient, work->scalars + step * work->scalar_count);
+        update_group(work, step, slab, gradient);
     }
 }
 

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
+#if defined(__SSE2__)
 #include <immintrin.h>
+#endif
+#if defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define POINTS_AT_ONCE 4 /* 4 x 4 accumulators fit 32 registers */
 #elif defined(__AVX__)

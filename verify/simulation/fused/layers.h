@@ -1,7 +1,7 @@
 /* Products of layers with the activations of TILE points, tiled in registers: UNITS x POINTS_AT_ONCE accumulators, each a
    vector of replicas.
 
-   TILE = points at a time (1, 2, 4 or a multiple of 8); WIDTH = width of hidden layers for which the products are also
+   TILE = points at a time, a power of 2; WIDTH = width of hidden layers for which the products are also
    compiled with known sizes, or 0. Arrays: weights[i * n_in + k], h[k * TILE + t], d[i * TILE + t]. */
 
 #define UNITS 4
@@ -92,6 +92,17 @@ INLINE void gather_sized(const V *d, const V *h, V *gradient, long n_in, long n_
     for (; i + UNITS <= n_out; i += UNITS) gather_row(d + i * TILE, h, gradient + i * n_in, n_in, UNITS);
     for (; i + 2 <= n_out; i += 2) gather_row(d + i * TILE, h, gradient + i * n_in, n_in, 2);
     for (; i < n_out; i++) gather_row(d + i * TILE, h, gradient + i * n_in, n_in, 1);
+}
+
+/* gradient_i += sum_t d_i, by halves, so that additions need not wait for each other */
+INLINE void gather_biases(const V *d, V *gradient, long n_out) {
+    for (long i = 0; i < n_out; i++) {
+        V sum[TILE];
+        UNROLL for (int t = 0; t < TILE; t++) sum[t] = d[i * TILE + t];
+        UNROLL for (int half = TILE / 2; half >= 1; half /= 2)
+            UNROLL for (int t = 0; t < half; t++) sum[t] += sum[t + half];
+        gradient[i] += sum[0];
+    }
 }
 
 /* --- the same, with known sizes where they are common --- */
