@@ -347,20 +347,19 @@ class _Writer:
     def _program(self, shape: Json, name: str) -> str:
         self._costs(sum(_size(t) for _, t in shape["steps"]) + _size(shape["result"]))
         scope = dict(self.reals)
-        data, variables, proof = [], [], "Logic.I"
+        data, variables = [], []
         for i, (variable, term) in enumerate(shape["steps"]):
             formula = formula_of(term, Scope(scope))
             told = f"{name}_v_{variable}"
             self.lines.append(f"Definition {told} : R := {formula.plain}.")
             data.append(formula.data)
             variables.append(told)
-            proof = f"(conj eq_refl {proof})"
             scope[variable] = Formula(told, f"(State {i})")
         result = formula_of(shape["result"], Scope(scope))
         self.lines.append(f"Definition {name} : R := {result.plain}.\n")
         return (
             f"refine (program_enclosed {self.precision} {self.ranges} {self.names}\n    {_data_list(data)}\n"
-            f"    {_data_list(variables)}\n    {result.data} {{lo}} {{hi}} {self.known}\n    {proof} _)."
+            f"    {_data_list(variables)}\n    {result.data} {{lo}} {{hi}} {self.known} eq_refl _)."
         )
 
     # --- comparison --------------------------------------------------------------------------------------------------

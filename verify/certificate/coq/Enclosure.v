@@ -582,13 +582,17 @@ Proof.
     rewrite H1. apply enclose_holds_part; [exact Hn|constructor|apply nth_part, Hd].
 Qed.
 
+Lemma all_defined names steps all xs : xs = map (value names [] [] all) steps -> defined names steps all xs.
+Proof. intros ->. induction steps; simpl; auto. Qed.
+
 Lemma program_enclosed ends names steps xs result lo hi : within ends names ->
-  defined names steps xs xs ->
+  xs = map (value names [] [] xs) steps ->
   lies_between lo hi (enclose (map range ends) [] [] (enclose_steps (map range ends) steps []) result) = true ->
   constant lo <= value names [] [] xs result <= constant hi.
 Proof.
   intros Hw Hd H. assert (Hn := ranges_hold _ _ Hw). apply (lies_between_spec _ _ _ _ H).
-  apply enclose_holds; [exact Hn|constructor|]. apply (steps_hold _ _ Hn steps [] [] xs); [constructor|exact Hd].
+  apply enclose_holds; [exact Hn|constructor|]. apply (steps_hold _ _ Hn steps [] [] xs); [constructor|].
+  apply all_defined, Hd.
 Qed.
 
 End Precision.
