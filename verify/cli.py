@@ -152,8 +152,9 @@ def audit(
 ) -> None:
     """Audit the paper's claims: certified bounds against simulated frequencies.
 
-    CONFIG is a TOML file; without it a preset is run. Every verdict gets a certificate (nonconv check), and every bound
-    is computed a second time before anything is written. Exit status 1 if anything is refuted.
+    CONFIG is a TOML file; without it a preset is run. Each theorem's verdict gets a certificate (nonconv check), and
+    bounds that its format expresses are computed a second time before anything is written; the other ones it lists as
+    taken. Exit status 1 if anything is refuted, 3 if two computations of a bound disagree.
 
     \b
     nonconv audit
