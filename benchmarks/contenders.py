@@ -18,10 +18,12 @@ from sklearn.datasets import load_diabetes
 
 from theorems.laws import parse_initialization
 from theorems.setting import Architecture, DataSet
-from verify.optimizers import OptimizerSpec, ResolvedOptimizer, resolve
+from verify.optimizers.registry import ResolvedOptimizer, resolve
+from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import TrainingRows
-from verify.simulation.engines import Engine, supports, train
+from verify.simulation.engine_names import Engine
+from verify.simulation.engines import supports, train
 from verify.simulation.runs import Start
 from verify.simulation.streams import Minibatches
 

@@ -76,6 +76,14 @@ def test_theorems_can_be_used_without_torch_and_numpy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["verify.cli", "verify.explain", "verify.answer", "verify.report.rows"])
+def test_what_steps_no_optimizer_starts_without_torch(module: str) -> None:
+    """Importing torch takes longer than most answers."""
+    code = f"import sys, {module}\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("path", [*THEOREM_FILES, *VERIFY_FILES], ids=str)
 def test_flint_has_one_door_and_interval_mpmath_none(path: Path) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ from verify.evaluate import (
     smallest_depth_reaching,
     smallest_width_reaching,
 )
-from verify.optimizers import OptimizerSpec, resolve
+from verify.optimizers.spec import OptimizerSpec
 from verify.results import write_ratio
 from verify.sampling import sampled_dead_probability
 
@@ -125,7 +125,11 @@ def _optimizer_class(name: str | None) -> OptimizerClass:
     bare = name.strip().strip("()")
     if bare in Property.__members__:
         return OptimizerClass.having(Property[bare])
-    return OptimizerClass.having() if bare == "none" else resolve(OptimizerSpec(name)).properties
+    if bare == "none":
+        return OptimizerClass.having()
+    from verify.optimizers.registry import resolve  # here, because torch takes seconds to import
+
+    return resolve(OptimizerSpec(name)).properties
 
 
 def _reaching(problem: Problem, evaluations: tuple[Evaluation, ...]) -> Reaching | None:

@@ -31,7 +31,7 @@ from verify.enclosure import Enclosure, float_down
 from verify.environment import describe_environment
 from verify.evaluate import Evaluation, certified_margin, evaluate_theorem, forced_risk
 from verify.inference import Count, Judgement, LevelPlan, Verdict, confidence_limits, judge
-from verify.optimizers import ResolvedOptimizer, resolve
+from verify.optimizers.registry import ResolvedOptimizer, resolve
 from verify.results import (
     SCHEMA,
     BoundResult,
@@ -47,11 +47,12 @@ from verify.results import (
     write_ratio,
 )
 from verify.risk import best_witness
-from verify.simulation import Outcome, RunCounts, RunTask, StartCounts, StartTask, run_block, sample_starts
 from verify.simulation.eager import TrainingRows, check_device
-from verify.simulation.engines import Choice, Engine, choose
+from verify.simulation.engine_names import Engine
+from verify.simulation.engines import Choice, choose
 from verify.simulation.forward import FloatData
-from verify.simulation.runs import Start
+from verify.simulation.outcome import Outcome
+from verify.simulation.runs import RunCounts, RunTask, Start, StartCounts, StartTask, run_block, sample_starts
 
 __all__ = ["Plan", "PlannedCase", "PlannedStart", "carry_out", "plan", "resolution"]
 

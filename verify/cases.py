@@ -23,8 +23,8 @@ from theorems.rules import C4_RULES
 from theorems.setting import Architecture
 from verify.data import DataSpec
 from verify.inference import Interval
-from verify.optimizers import OptimizerSpec
-from verify.simulation.engines import Engine
+from verify.optimizers.spec import OptimizerSpec
+from verify.simulation.engine_names import Engine
 
 __all__ = ["PRESETS", "AuditConfig", "OptimizerChoice", "Sweep", "load_config", "load_preset", "parse_fraction"]
 

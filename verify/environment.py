@@ -8,8 +8,6 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-import torch
-
 __all__ = ["describe_environment", "usable_cores"]
 
 PACKAGES = ("nonconv", "python-flint", "sympy", "mpmath", "numpy", "scipy", "torch", "scikit-learn", "statsmodels")
@@ -23,6 +21,8 @@ def usable_cores() -> int:
 def describe_environment() -> dict[str, str | None]:
     """Return versions of the packages that matter, the machine, and the git revision if this is a checkout."""
     versions: dict[str, str | None] = {name: _version(name) for name in PACKAGES}
+    import torch  # here, because counting cores needs none
+
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return versions | {
         "python": platform.python_version(),

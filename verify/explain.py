@@ -14,7 +14,7 @@ from theorems.hypotheses import HYPOTHESES, Evidence, OptimizerClass, Property, 
 from theorems.rules import RULES
 from theorems.theorem import CLAIMS, Statement, Theorem
 from verify.inference import Verdict
-from verify.simulation import Outcome
+from verify.simulation.outcome import Outcome
 
 __all__ = ["explanation", "overview", "theorems_under"]
 

@@ -21,8 +21,7 @@ from verify.enclosure import Enclosure, evaluate_bound
 from verify.evaluate import evaluate_theorem
 from verify.hypotheses import decide
 from verify.inference import clopper_pearson
-from verify.simulation import StartTask, sample_starts
-from verify.simulation.runs import Start
+from verify.simulation.runs import Start, StartTask, sample_starts
 
 ALPHA = Fraction(1, 10**7)  # false-alarm budget of each statistical check
 

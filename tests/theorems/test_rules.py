@@ -33,7 +33,7 @@ from theorems.rules import (
     prove,
     prove_freeze,
 )
-from verify.optimizers import NAMED
+from verify.optimizers.registry import NAMED
 
 NINE = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "amsgrad", "nadam"]
 TORCH = ["adamw", "adadelta", "radam", "rprop"]

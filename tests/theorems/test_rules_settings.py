@@ -15,7 +15,8 @@ from theorems.rules import (
     class_of_rule,
     every_rule,
 )
-from verify.optimizers import OptimizerSpec, resolve
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
 
 NINE = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamax", "amsgrad", "nadam"]
 

@@ -22,7 +22,8 @@ from theorems.rules import (
     counterexamples,
     variant_for,
 )
-from verify.optimizers import OptimizerSpec, resolve
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
 
 # --- each rule against its torch class -------------------------------------------------------------------------------
 # The transitions are run as they stand, in floats, from the numbers that the rule itself gives for its symbols.

@@ -29,7 +29,7 @@ from theorems.theorem import CLAIMS, Instance
 from verify.cli import main
 from verify.inference import Verdict
 from verify.results import read_results
-from verify.simulation import Outcome
+from verify.simulation.outcome import Outcome
 
 TINY = """\
 title = "tiny"

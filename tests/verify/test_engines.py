@@ -22,16 +22,19 @@ from theorems.laws import parse_initialization
 from theorems.rules import C4_RULES, RULES, Decay
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, LayerDeath
-from verify.optimizers import OptimizerSpec, resolve
-from verify.simulation import Outcome, RunTask, engines, run_block
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
+from verify.simulation import engines
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engines import Choice, Engine, choose, supports
+from verify.simulation.engine_names import Engine
+from verify.simulation.engines import Choice, choose, supports
 from verify.simulation.forward import FloatData, find_dead
 from verify.simulation.fused import engine as fused
 from verify.simulation.fused import exact1d
 from verify.simulation.fused.update import Schedule, update_code
-from verify.simulation.runs import Start
+from verify.simulation.outcome import Outcome
+from verify.simulation.runs import RunTask, Start, run_block
 from verify.simulation.streams import Minibatches, minibatch_rows
 
 STEPS = 50

@@ -17,9 +17,11 @@ from verify.audit import carry_out, plan
 from verify.cases import AuditConfig, load_config
 from verify.cli import main
 from verify.executors import InProcess
-from verify.optimizers import OptimizerSpec, resolve
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.eager import TrainingRows
-from verify.simulation.engines import Choice, Engine, choose
+from verify.simulation.engine_names import Engine
+from verify.simulation.engines import Choice, choose
 from verify.simulation.fused import compiler, library
 
 ANSWER = "int answer(void) { return ANSWER; }\n"

@@ -44,7 +44,8 @@ from theorems.theorem import Instance
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import Enclosure
 from verify.hypotheses import decide
-from verify.optimizers import OptimizerSpec, resolve
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
 
 HOLDS, FAILS, UNKNOWN = Status.HOLDS, Status.FAILS, Status.UNKNOWN
 DEPTH, WIDTH, FROZEN = (OptimizerKeepsDead(THEOREMS[name].keeps) for name in ("T1", "T3", "T10"))

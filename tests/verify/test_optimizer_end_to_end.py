@@ -17,9 +17,10 @@ from theorems.hypotheses import Property, Status
 from theorems.laws import parse_initialization
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event
-from verify.optimizers import OptimizerSpec, proofs, resolve
-from verify.simulation import RunCounts, RunTask, run_block
-from verify.simulation.runs import Start
+from verify.optimizers import proofs
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
+from verify.simulation.runs import RunCounts, RunTask, Start, run_block
 
 STEPS, REPLICAS = 80, 32
 DATA = DataSet.from_rows(

@@ -20,8 +20,10 @@ from theorems.errors import InvalidInput
 from theorems.hypotheses import IMPLIED, Evidence, Property, Status
 from verify.cases import OptimizerChoice
 from verify.explain import theorems_under
-from verify.optimizers import OptimizerSpec, proofs, registry, resolve, verdict, zoo
+from verify.optimizers import proofs, registry, verdict, zoo
 from verify.optimizers.code_proof import CodeProof, Limits, prove_on_code
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
 from verify.optimizers.verdict import Contradiction, Known, Verdict, judge_build, judge_optimizer
 from verify.verdicts import zoo_markdown
 

@@ -50,7 +50,7 @@ from verify.results import (
     exact,
     write_ratio,
 )
-from verify.simulation.runs import Outcome
+from verify.simulation.outcome import Outcome
 
 HOSTILE = (
     '</script><script>alert(1)</script><img src="//evil.example/x">|a*b_`c`](http://evil.example)\x1b[31m\n"\'&$x$'

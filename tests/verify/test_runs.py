@@ -22,12 +22,14 @@ from theorems.rules import C4_RULES
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, LayerDeath
 from verify.inference import Count
-from verify.optimizers import OptimizerSpec, resolve
-from verify.simulation import Outcome, RunCounts, RunTask, StartCounts, StartTask, run_block, runs, sample_starts
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
+from verify.simulation import runs
 from verify.simulation.draw import Layer, Parameters
 from verify.simulation.eager import TrainingRows, train
 from verify.simulation.forward import FloatData, find_dead, surely_dead
-from verify.simulation.runs import Start
+from verify.simulation.outcome import Outcome
+from verify.simulation.runs import RunCounts, RunTask, Start, StartCounts, StartTask, run_block, sample_starts
 from verify.simulation.streams import minibatch_rows
 
 DEAD_LAYER = Event(LayerDeath.DEAD)

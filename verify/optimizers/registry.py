@@ -12,7 +12,7 @@ import importlib
 import inspect
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,10 +21,9 @@ from theorems.errors import InvalidInput, did_you_mean
 from theorems.hypotheses import OptimizerClass
 from theorems.rules import RULES, class_of_rule
 from verify.optimizers.proofs import proof_of_class, supposed_of_all_sizes
+from verify.optimizers.spec import OptimizerSpec, Setting
 
-__all__ = ["NAMED", "OptimizerSpec", "ResolvedOptimizer", "resolve"]
-
-Setting = bool | int | float | str | tuple[float, ...]
+__all__ = ["NAMED", "ResolvedOptimizer", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,6 @@ NAMED: dict[str, Named] = {
     "radam": Named(torch.optim.RAdam, {}, 0.01),
     "rprop": Named(torch.optim.Rprop, {}, 0.001),
 }
-
-
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """What the user asked for: one of the names or `package.module:Class`, and settings that replace defaults."""
-
-    target: str
-    settings: Mapping[str, Setting] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """What tables print."""
-        shown = ", ".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
-        return f"{self.target}({shown})" if shown else self.target
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from verify.optimizers.code_proof.trial import Build
 from verify.optimizers.falsify import Kind, NotRun, Outcome, Tested, Violation, acts_per_coordinate, falsify
 from verify.optimizers.falsify.history import Layout
 from verify.optimizers.proofs import LIMITS, WIDTHS, attempted, proof_of_class
-from verify.optimizers.registry import OptimizerSpec, ResolvedOptimizer, resolve
+from verify.optimizers.registry import ResolvedOptimizer, resolve
+from verify.optimizers.spec import OptimizerSpec
 
 __all__ = [
     "CannotBeJudged",

@@ -16,7 +16,8 @@ from theorems.hypotheses import OptimizerClass
 from verify.optimizers.code_proof import Limits
 from verify.optimizers.libraries import LIBRARIES, Library, library_of
 from verify.optimizers.processes import ended, fresh_processes, limit_processor, prepare, ran_out_of_time
-from verify.optimizers.registry import OptimizerSpec, resolve
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
 from verify.optimizers.verdict import CannotBeJudged, Contradiction, Verdict, judge_build
 
 __all__ = ["LIBRARIES", "LIMIT", "Entry", "Row", "Zoo", "entries", "judge_zoo", "library_version"]

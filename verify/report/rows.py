@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from theorems.errors import InvalidInput
-from theorems.theorem import Relation
-from verify.enclosure.display import at_least, at_most
+from verify.enclosure.display import at_least
 from verify.inference import Verdict
+from verify.report.numbers import LONGEST, NOTHING, bracket, clean, lower, many
 from verify.results import (
     BoundResult,
     CaseResult,
@@ -25,95 +25,37 @@ from verify.results import (
     TheoremResult,
     exact,
 )
-from verify.simulation.runs import Outcome
+from verify.simulation.outcome import Outcome
 
 __all__ = [
-    "NOTHING",
+    "OUTCOMES",
     "PERSISTENCE",
+    "UNTRAINED",
     "ClaimCount",
     "Entry",
     "Row",
     "Split",
-    "bracket",
     "claim_counts",
-    "clean",
     "conclusion",
+    "counted",
     "entries",
     "level_sentence",
-    "lower",
     "make_rows",
-    "narrow",
     "networks_sentence",
     "persistence_text",
     "pool",
     "refutations",
     "settings_table",
-    "stated",
     "strongest",
     "summary",
-    "upper",
     "verdict_counts",
     "verdict_of",
 ]
 
-NOTHING = "–"
-Writer = Callable[[Fraction, int], str]
-LONGEST = 12  # characters of a decimal number; longer ones are written with an exponent
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 PERSISTENCE = "frozen"
+UNTRAINED = "no network was trained"
 AT_START, IN_TRAINING, AFTER_TRAINING = "at initialization", "during training", "after training"
-
-
-# --- text and numbers ---------------------------------------------------------------------------------------------
-
-
-def clean(text: str) -> str:
-    """Replace what no reader should be sent: control characters, escape sequences, reversed text directions."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
-def lower(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
-    """Write a lower bound, rounded down, in few characters: "0.9994", "1 - 4.7e-10", "1.2e-30"."""
-    return _short(at_least, at_most, value, digits, longest)
-
-
-def upper(value: Fraction, digits: int = 4, longest: int = LONGEST) -> str:
-    """Write an upper bound, rounded up."""
-    return _short(at_most, at_least, value, digits, longest)
-
-
-def _short(write: Writer, opposite: Writer, value: Fraction, digits: int, longest: int) -> str:
-    """Spend fewer digits until the text fits, and in the end write numbers near 1 by their complement."""
-    for fewer in range(digits, 1, -1):
-        text = write(value, fewer)
-        if len(text) <= longest or not 0 < value < 1:
-            return text
-    return f"1 - {opposite(1 - value, 2)}" if value > Fraction(1, 2) else write(value, 2)
-
-
-def stated(theorem: TheoremResult) -> str:
-    """What a theorem says of its event's probability: "≥ 0.67", "= 0.73…", "≤ 0.74", rounded in the safe direction."""
-    if theorem.bound is None:
-        return NOTHING
-    match Relation(theorem.relation):
-        case Relation.AT_LEAST:
-            return f"≥ {lower(exact(theorem.bound.lo))}"
-        case Relation.AT_MOST:
-            return f"≤ {upper(exact(theorem.bound.hi))}"
-        case Relation.EQUAL:
-            return f"= {lower(exact(theorem.bound.lo))}…"
-
-
-def narrow(lo: str, hi: str, digits: int) -> str:
-    """Write limits with a fixed number of decimals, rounded outward: "[0.997, 1]"."""
-    unit = 10**digits
-    ends = Fraction(math.floor(exact(lo) * unit), unit), Fraction(math.ceil(exact(hi) * unit), unit)
-    return f"[{', '.join(str(end) if end.denominator == 1 else f'{float(end):.{digits}f}' for end in ends)}]"
-
-
-def bracket(lo: str, hi: str) -> str:
-    """Write limits "p/q", "p/q" as "[down, up]"."""
-    return f"[{lower(exact(lo))}, {upper(exact(hi))}]"
 
 
 def verdict_of(judgement: JudgementResult) -> Verdict:
@@ -245,10 +187,7 @@ class Row:
     @property
     def seen_text(self) -> str:
         """Events / trials; lost replicas are added, if any."""
-        if self.frequency is None:
-            return NOTHING
-        lost = f" (+{self.frequency.lost} lost)" if self.frequency.lost else ""
-        return f"{self.frequency.events}/{self.frequency.trials}{lost}"
+        return NOTHING if self.frequency is None else counted(self.frequency)
 
     @property
     def limits_text(self) -> str:
@@ -276,8 +215,16 @@ class Row:
         return persistence_text(self.cases, "/")
 
 
+def counted(frequency: FrequencyResult) -> str:
+    """Events / trials; lost replicas are added, if any."""
+    lost = f" (+{frequency.lost} lost)" if frequency.lost else ""
+    return f"{frequency.events}/{frequency.trials}{lost}"
+
+
 def persistence_text(cases: Sequence[CaseResult], of: str) -> str:
     """What became of dead neurons in training: how many networks kept the bits, or kept as much dead under decay."""
+    if not any(case.run.trials for case in cases):
+        return UNTRAINED
     words = {verdict_of(case.run.persistence) for case in cases} - {Verdict.CONSISTENT}
     if words == {Verdict.NOT_APPLICABLE}:
         return f"dead at the end: {sum(c.run.kept for c in cases)}{of}{sum(c.run.events for c in cases)}"
@@ -393,15 +340,15 @@ def summary(results: Results) -> str:
         return "Nothing was compared."
     if results.refuted:
         return (
-            f"{results.refuted:,} refuted of {total:,} verdicts on {_many(cases, 'case')}. Either there is a bug, or a "
+            f"{results.refuted:,} refuted of {total:,} verdicts on {many(cases, 'case')}. Either there is a bug, or a "
             "hypothesis is false, or this is the rare error that the level allows."
         )
-    first = f"Nothing refuted in {total:,} verdicts on {_many(cases, 'case')}."
+    first = f"Nothing refuted in {total:,} verdicts on {many(cases, 'case')}."
     row = strongest(make_rows(results))
     if row is None or row.bound is None:
         return f"{first} No theorem gave a bound that could be compared."
     hidden = row.start.widths[1:-1]
-    shape = f"one hidden layer of {_many(hidden[0], 'neuron')}" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
+    shape = f"one hidden layer of {many(hidden[0], 'neuron')}" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
     seen = ""
     if row.frequency is not None:
         seen = (
@@ -442,7 +389,7 @@ def level_sentence(results: Results) -> str:
         return "The level of the audit is not recorded."
     kinds = sorted({t.frequency.interval for case in results.cases for t in case.theorems if t.frequency is not None})
     return (
-        f"All {_many(count, 'confidence interval')} ({clean(', '.join(kinds)) or 'none'}) hold together with "
+        f"All {many(count, 'confidence interval')} ({clean(', '.join(kinds)) or 'none'}) hold together with "
         f"probability at least {at_least(1 - exact(alpha), 2)}: the level alpha = {clean(alpha)} was split among them "
         "before the first network was drawn. Verdicts of several optimizers share the interval of their common initial "
         "networks."
@@ -459,7 +406,3 @@ def settings_table(results: Results) -> list[tuple[str, str]]:
         *((name, value) for name, value in results.environment.items() if value is not None),
     ]
     return [(clean(name), clean(value)) for name, value in pairs]
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -15,7 +15,7 @@ import torch
 
 from theorems.errors import InvalidInput
 from theorems.setting import Architecture, DataSet
-from verify.optimizers import ResolvedOptimizer
+from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Layer, Parameters
 
 __all__ = ["TrainingRows", "check_device", "train"]

@@ -9,39 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 
 from theorems.errors import InvalidInput
 from theorems.setting import Architecture
-from verify.optimizers import ResolvedOptimizer
+from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation import eager
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.engine_names import Engine
 from verify.simulation.fused import engine as fused
 from verify.simulation.fused import exact1d
 from verify.simulation.fused.compiler import Unavailable
 
-__all__ = ["Choice", "Engine", "choose", "supports", "train"]
-
-
-class Engine(Enum):
-    """What trains a block."""
-
-    EAGER = "eager"
-    FUSED = "fused"
-    EXACT1D = "exact1d"
-    AUTO = "auto"
-
-    @classmethod
-    def parse(cls, text: str) -> Engine:
-        """Read a name. Fails: InvalidInput."""
-        try:
-            return cls(text)
-        except ValueError:
-            expected = ", ".join(each.value for each in cls)
-            raise InvalidInput(f"engine {text!r}: expected one of {expected}") from None
+__all__ = ["Choice", "choose", "supports", "train"]
 
 
 FASTEST_FIRST = (Engine.EXACT1D, Engine.FUSED)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum
 from fractions import Fraction
 from functools import cached_property, lru_cache
 
@@ -21,11 +20,13 @@ from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, LayerDeath
 from verify.enclosure import float_down, float_up
 from verify.inference import Count
-from verify.optimizers import OptimizerSpec, resolve
+from verify.optimizers.registry import resolve
+from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.decay import curve_dead_layer, robustly_dead_layer
 from verify.simulation.draw import Parameters, draw_parameters
 from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engines import Engine, train
+from verify.simulation.engine_names import Engine
+from verify.simulation.engines import train
 from verify.simulation.forward import (
     DeadNeurons,
     FloatData,
@@ -34,21 +35,12 @@ from verify.simulation.forward import (
     structurally_dead_layer,
     surely_dead,
 )
+from verify.simulation.outcome import Outcome
 from verify.simulation.streams import Key, Minibatches, stream_key
 
-__all__ = ["Outcome", "RunCounts", "RunTask", "Start", "StartCounts", "StartTask", "run_block", "sample_starts"]
+__all__ = ["RunCounts", "RunTask", "Start", "StartCounts", "StartTask", "run_block", "sample_starts"]
 
 Bools = npt.NDArray[np.bool_]
-
-
-class Outcome(Enum):
-    """What became of a trained replica; every replica gets exactly one, tested in this order."""
-
-    DEAD_AT_INITIALIZATION = "dead at initialization"
-    DIED_LATER = "died later"
-    RISK_NOT_REACHED = "alive, risk not reached"
-    RISK_REACHED = "risk reached"
-    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)

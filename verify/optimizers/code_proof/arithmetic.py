@@ -187,8 +187,13 @@ class Arithmetic:
         lo, hi = form.down(x.lo), form.up(x.hi)
         if (lo, hi) == (x.lo, x.hi):
             return x
+        if self.finite:  # kernels for 16 bits keep it in 32 bits: overflow of these is what is left out
+            largest = max(LARGEST_SINGLE, form.maximum)
+            lo, hi = (min(max(end, -largest), largest) for end in (lo, hi))
         key = key_of_element(x)
-        return Element(lo, hi, False, None, None if key is None else key_of(("operand", key, str(form.dtype))))
+        key = None if key is None else key_of(("operand", key, str(form.dtype)))
+        result = Element(lo, hi, False, None, key)
+        return result if x.may_be_zero else self.nonzero(form, (x,), result)
 
     # --- what an operation does to links and keys --------------------------------------------------------------------
 

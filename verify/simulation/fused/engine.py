@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from theorems.setting import Architecture
-from verify.optimizers import ResolvedOptimizer
+from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import Batches, TrainingRows
 from verify.simulation.fused.compiler import load

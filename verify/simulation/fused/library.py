@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from verify.optimizers import ResolvedOptimizer
+from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Layer, Parameters
 from verify.simulation.fused.compiler import SOURCES, load
 from verify.simulation.fused.update import Epsilon, Schedule, UpdateCode, rule_and_decay, update_code

@@ -19,7 +19,7 @@ from sympy.printing.c import C99CodePrinter
 
 from theorems.rules import DECAY, GRADIENT, LR, RULES, THETA, Decay, Rule, System, Transition, variant_for
 from theorems.rules.conditions import EPSILON
-from verify.optimizers import ResolvedOptimizer
+from verify.optimizers.registry import ResolvedOptimizer
 
 __all__ = ["Epsilon", "Schedule", "UpdateCode", "rule_and_decay", "update_code", "why_not"]
 
