@@ -13,7 +13,7 @@ import hashlib
 import importlib.util
 import json
 import platform
-import sys
+import secrets
 import sysconfig
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -86,47 +86,63 @@ def _version(name: str) -> str | None:
 @lru_cache(maxsize=256)
 def _sources(root: str) -> tuple[tuple[str, str], ...]:
     """Name and hash of each source file that a module rests on."""
-    followed, waiting = {_top(root), *_OWN}, [root]
-    seen: dict[str, str] = {}
+    if _file_of(root) is None:  # made by a program: nobody can tell whether it is the same next time
+        return ((root, secrets.token_hex()),)
+    waiting, seen = [root], dict[str, str]()
     while waiting:
         name = waiting.pop()
-        path = None if name in seen else _file_of(name)
-        if path is None or not (_top(name) in followed or _is_loose(path)):
+        path = None if name in seen or not (_top(name) == _top(root) or _is_followed(_top(name))) else _file_of(name)
+        if path is None:
             continue
         content = path.read_bytes()
         seen[name] = hashlib.sha256(content).hexdigest()
-        waiting += _imported(content, name) if path.suffix == ".py" else ()
+        waiting += _imported(content, name, path.name == "__init__.py")
         waiting += [name.rpartition(".")[0]] if "." in name else ()
         if _top(name) in _OWN:
             for part in sorted(path.parent.iterdir()):
                 if part.suffix in _COMPILED:
-                    seen[f"{name.rpartition('.')[0]}/{part.name}"] = hashlib.sha256(part.read_bytes()).hexdigest()
+                    seen[f"{part.parent.name}/{part.name}"] = hashlib.sha256(part.read_bytes()).hexdigest()
     return tuple(sorted(seen.items()))
 
 
 def _file_of(name: str) -> Path | None:
-    """The source of a module, or None if there is none of this name: what is imported may be a name in a module."""
-    loaded = sys.modules.get(name)
-    try:
-        spec = importlib.util.find_spec(name) if loaded is None else loaded.__spec__
-    except (ImportError, ValueError, AttributeError):
+    """The source file of a module, found without importing anything; None if there is none of this name."""
+    top, *rest = name.split(".")
+    base = _place_of(top)
+    if base is None:
         return None
-    origin = getattr(loaded, "__file__", None) if spec is None else spec.origin
-    path = None if origin is None else Path(origin)
-    return path if path is not None and path.is_file() else None
+    if not rest:
+        return base
+    if base.name != "__init__.py":
+        return None
+    below = base.parent.joinpath(*rest)
+    return next((path for path in (below.with_suffix(".py"), below / "__init__.py") if path.is_file()), None)
 
 
-def _is_loose(path: Path) -> bool:
-    """Whether a file is neither of the standard library nor of an installed package."""
-    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+@lru_cache(maxsize=4096)
+def _place_of(top: str) -> Path | None:
+    """The file of a top-level module or package."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    path = None if spec is None or spec.origin is None else Path(spec.origin)
+    return path if path is not None and path.suffix == ".py" and path.is_file() else None
+
+
+@lru_cache(maxsize=4096)
+def _is_followed(top: str) -> bool:
+    """Whether a top-level module is nonconv's, or neither of the standard library nor of an installed package."""
+    path = _place_of(top)
+    if top in _OWN or path is None:
+        return path is not None
+    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
     found = path.resolve()
-    return not any(found.is_relative_to(folder) for folder in installed) and not {
-        "site-packages",
-        "dist-packages",
-    } & set(found.parts)
+    libraries = {"site-packages", "dist-packages"} & set(found.parts)
+    return not libraries and not any(found.is_relative_to(folder) for folder in installed)
 
 
-def _imported(content: bytes, name: str) -> Iterator[str]:
+def _imported(content: bytes, name: str, is_package: bool) -> Iterator[str]:
     """Every module that may be imported, wherever in the file; `from a import b` gives a and a.b."""
     try:
         tree = ast.parse(content)
@@ -138,7 +154,7 @@ def _imported(content: bytes, name: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                parents = name.split(".")[: -node.level] or [_top(name)]
+                parents = (f"{name}.__init__" if is_package else name).split(".")[: -node.level]
                 base = ".".join([*parents, base] if base else parents)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)

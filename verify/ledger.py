@@ -100,7 +100,11 @@ class Ledger:
         rows = self._database.execute(
             "SELECT key, first, count, counted, hash FROM blocks WHERE key = ? ORDER BY first, count", (key,)
         )
-        return [(first, count, counted) for key, first, count, counted, hash_ in rows if _matches(key, first, count, counted, hash_)]
+        return [
+            (first, count, counted)
+            for key, first, count, counted, hash_ in rows
+            if _matches(key, first, count, counted, hash_)
+        ]
 
     def add(self, found: Iterable[tuple[str, int, int, str]]) -> None:
         """Write blocks (key, first, count, counted): all of them, or none if that fails."""
@@ -126,7 +130,9 @@ def best_cover(blocks: Iterable[tuple[int, int]], total: int) -> list[tuple[int,
 
     The choice depends on the set of blocks alone.
     """
-    inside = sorted({(first + count, first) for first, count in blocks if first >= 0 < count and first + count <= total})
+    inside = sorted(
+        {(first + count, first) for first, count in blocks if first >= 0 < count and first + count <= total}
+    )
     ends = [end for end, _ in inside]
     covered = [0]  # by the first so many of `inside`, at best
     for number, (end, first) in enumerate(inside):
@@ -227,7 +233,11 @@ def _in_one_sentence(path: Path) -> Iterator[None]:
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the file's content is at fault, rather than the disk, a lock or a permission."""
-    return error.args[:1] == ("file is not a database",) or "malformed" in str(error) or type(error) is sqlite3.DatabaseError
+    return (
+        error.args[:1] == ("file is not a database",)
+        or "malformed" in str(error)
+        or type(error) is sqlite3.DatabaseError
+    )
 
 
 def _is_ours(path: Path) -> bool:

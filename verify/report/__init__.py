@@ -8,9 +8,9 @@ from verify.certificate.names import FOLDER, certificate_names
 from verify.report.figures import AXES, draw_figures
 from verify.report.html import html_report
 from verify.report.markdown import markdown_report, markdown_sharpness
-from verify.report.rows import summary
 from verify.report.sharpness import sharpness_csv, sharpness_rows
 from verify.report.terminal import terminal_report
+from verify.report.words import case_sentence, summary
 from verify.results import Results
 
 __all__ = ["html_report", "markdown_report", "summary", "terminal_report", "write_reports"]

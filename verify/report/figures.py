@@ -23,7 +23,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from verify.enclosure.display import float_down, float_up
-from verify.report.rows import Row, clean, lower, make_rows
+from verify.report.numbers import clean, lower
+from verify.report.rows import Row, make_rows
 from verify.results import Results, exact
 
 __all__ = ["AXES", "Drawn", "Point", "Series", "collect", "draw_figures", "tick_label", "ticks"]

@@ -8,20 +8,11 @@ from dataclasses import dataclass
 
 from verify.inference import Verdict
 from verify.report.figures import Drawn
-from verify.report.rows import (
-    claim_counts,
-    clean,
-    conclusion,
-    level_sentence,
-    make_rows,
-    networks_sentence,
-    refutations,
-    settings_table,
-    summary,
-    verdict_counts,
-)
+from verify.report.numbers import clean
+from verify.report.rows import claim_counts, make_rows, refutations, settings_table, verdict_counts
 from verify.report.sharpness import COLUMNS, SharpnessRow
 from verify.report.texts import LIMITS, SOURCE
+from verify.report.words import conclusion, level_sentence, networks_sentence, row_sentence, summary
 from verify.results import Results
 
 __all__ = ["escape_markdown", "markdown_report", "markdown_sharpness"]

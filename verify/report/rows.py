@@ -36,20 +36,16 @@ __all__ = [
     "Row",
     "Split",
     "claim_counts",
-    "conclusion",
     "counted",
     "entries",
-    "level_sentence",
     "make_rows",
-    "networks_sentence",
     "persistence_text",
     "pool",
     "refutations",
     "settings_table",
-    "strongest",
-    "summary",
     "verdict_counts",
     "verdict_of",
+    "was_trained",
 ]
 
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
@@ -281,8 +277,13 @@ def refutations(results: Results) -> list[Entry]:
 
 def verdict_counts(results: Results) -> dict[Verdict, int]:
     """How many verdicts there are of each kind."""
-    counted = Counter(verdict_of(judgement) for judgement in results.judgements())
-    return {verdict: counted[verdict] for verdict in Verdict}
+    judged = Counter(verdict_of(judgement) for judgement in results.judgements())
+    return {verdict: judged[verdict] for verdict in Verdict}
+
+
+def was_trained(results: Results) -> bool:
+    """Whether any network was trained at all."""
+    return any(case.run.trials for case in results.cases)
 
 
 @dataclass(frozen=True)
@@ -297,103 +298,27 @@ class ClaimCount:
 
 def claim_counts(results: Results) -> list[ClaimCount]:
     """Verdicts per claim, then those on persistence. A theorem speaks of several claims and counts for each."""
-    counted: dict[str, Counter[Verdict]] = {claim: Counter() for claim in (*results.claims, PERSISTENCE)}
-    used: dict[str, dict[str, None]] = {claim: {} for claim in counted}
+    found: dict[str, Counter[Verdict]] = {claim: Counter() for claim in (*results.claims, PERSISTENCE)}
+    used: dict[str, dict[str, None]] = {claim: {} for claim in found}
     for entry in entries(results):
         for claim in (PERSISTENCE,) if entry.theorem is None else entry.theorem.claims:
-            if claim in counted:
-                counted[claim][verdict_of(entry.judgement)] += 1
+            if claim in found:
+                found[claim][verdict_of(entry.judgement)] += 1
                 if entry.theorem is not None:
                     used[claim][clean(entry.theorem.theorem)] = None
     texts = dict(results.claims) | {
         PERSISTENCE: "What is dead with a margin at initialization has the same bits after training."
+        + ("" if was_trained(results) else f" Not looked at: {UNTRAINED}.")
     }
     return [
-        ClaimCount(clean(claim), clean(texts[claim]), _in_order(used[claim]), {v: counted[claim][v] for v in Verdict})
-        for claim in counted
+        ClaimCount(clean(claim), clean(texts[claim]), _in_order(used[claim]), {v: found[claim][v] for v in Verdict})
+        for claim in found
     ]
 
 
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     """T2 before T10."""
     return tuple(sorted(names, key=lambda name: (len(name), name)))
-
-
-# --- sentences ----------------------------------------------------------------------------------------------------
-
-
-def conclusion(results: Results) -> str:
-    """The last line of every report; it rests on `Results.refuted` alone."""
-    return "Nothing refuted." if results.refuted == 0 else f"{results.refuted} refuted."
-
-
-def strongest(rows: Sequence[Row]) -> Row | None:
-    """The row with the largest bound of those that stand, None if there is none."""
-    standing = [row for row in rows if row.verdict in (Verdict.CONFIRMED, Verdict.CONSISTENT)]
-    return max(standing, key=lambda row: exact(row.bound.lo) if row.bound else Fraction(0), default=None)
-
-
-def summary(results: Results) -> str:
-    """One or two sentences: what came of the audit, and the strongest bound that stands."""
-    total, cases = len(results.judgements()), len(results.cases)
-    if not total:
-        return "Nothing was compared."
-    if results.refuted:
-        return (
-            f"{results.refuted:,} refuted of {total:,} verdicts on {many(cases, 'case')}. Either there is a bug, or a "
-            "hypothesis is false, or this is the rare error that the level allows."
-        )
-    first = f"Nothing refuted in {total:,} verdicts on {many(cases, 'case')}."
-    row = strongest(make_rows(results))
-    if row is None or row.bound is None:
-        return f"{first} No theorem gave a bound that could be compared."
-    hidden = row.start.widths[1:-1]
-    shape = f"one hidden layer of {many(hidden[0], 'neuron')}" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
-    seen = ""
-    if row.frequency is not None:
-        seen = (
-            f"; of {row.frequency.trials:,} networks drawn, {row.frequency.events:,} had {clean(row.frequency.event)}"
-        )
-    return (
-        f"{first} With {shape} and {row.initialization} initialization, training on {row.data} with {_who(row)} misses "
-        f"every global minimizer with probability at least {row.bound_text(2, 24)} ({row.theorem}){seen}."
-    )
-
-
-def _who(row: Row) -> str:
-    """Name the optimizers that a row speaks of, or count them if it speaks of all."""
-    if len(row.cases) == row.of and row.of > 1:
-        return f"each of the {row.of} optimizers"
-    return clean(", ".join(case.optimizer for case in row.cases))
-
-
-def networks_sentence(results: Results) -> str:
-    """What a bound on non-convergence does not say: how many of the trained networks still learned something."""
-    trained = sum(case.run.trials for case in results.cases)
-    fitted = sum(case.run.trials - case.run.risk.events - case.run.risk.lost for case in results.cases)
-    if not trained:
-        return "No network was trained."
-    share = Split((fitted, trained - fitted)).percents[0]
-    return (
-        f"Missing every global minimizer does not mean failing to learn: {fitted:,} of {trained:,} trained networks "
-        f"(about {share} %) brought the risk down to U, {results.settings.get('reach')} of the way from the best "
-        f"constant to a known network, within {results.settings.get('steps')} steps."
-    )
-
-
-def level_sentence(results: Results) -> str:
-    """What the confidence limits promise together."""
-    alpha, named = results.level.get("alpha"), results.level.get("comparisons")
-    count = len(named) if isinstance(named, dict) else 0
-    if not isinstance(alpha, str):
-        return "The level of the audit is not recorded."
-    kinds = sorted({t.frequency.interval for case in results.cases for t in case.theorems if t.frequency is not None})
-    return (
-        f"All {many(count, 'confidence interval')} ({clean(', '.join(kinds)) or 'none'}) hold together with "
-        f"probability at least {at_least(1 - exact(alpha), 2)}: the level alpha = {clean(alpha)} was split among them "
-        "before the first network was drawn. Verdicts of several optimizers share the interval of their common initial "
-        "networks."
-    )
 
 
 def settings_table(results: Results) -> list[tuple[str, str]]:

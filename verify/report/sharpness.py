@@ -10,7 +10,8 @@ from fractions import Fraction
 
 from verify.enclosure.display import at_least, at_most
 from verify.inference import Verdict
-from verify.report.rows import NOTHING, bracket, clean, lower, stated, upper, verdict_of
+from verify.report.numbers import NOTHING, bracket, clean, float_text_down, float_text_up, lower, stated, upper
+from verify.report.rows import counted, verdict_of
 from verify.results import CaseResult, FrequencyResult, Results, StartResult, TheoremResult, exact
 
 __all__ = ["COLUMNS", "SharpnessRow", "sharpness_csv", "sharpness_rows"]
@@ -55,7 +56,6 @@ class SharpnessRow:
     @property
     def cells(self) -> tuple[str, ...]:
         """The row as text, in the order of `COLUMNS`; bounds are rounded in the safe direction."""
-        lost = f" (+{self.frequency.lost} lost)" if self.frequency.lost else ""
         return (
             clean(self.start.data),
             clean(self.start.initialization),
@@ -64,7 +64,7 @@ class SharpnessRow:
             clean(self.theorem.theorem),
             clean(self.theorem.event),
             stated(self.theorem),
-            f"{self.frequency.events}/{self.frequency.trials}{lost}",
+            counted(self.frequency),
             bracket(self.frequency.lo, self.frequency.hi),
             NOTHING if self.ceiling is None else f"≤ {upper(self.ceiling)}",
             NOTHING if self.share is None else lower(self.share, 3),

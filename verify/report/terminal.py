@@ -10,20 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from verify.inference import Verdict
+from verify.report.numbers import NOTHING, clean, narrow
 from verify.report.rows import (
-    NOTHING,
+    UNTRAINED,
     Row,
     claim_counts,
-    clean,
-    conclusion,
-    level_sentence,
     make_rows,
-    narrow,
     persistence_text,
     refutations,
-    summary,
     verdict_counts,
 )
+from verify.report.words import conclusion, level_sentence, row_sentence, strongest, summary
 from verify.results import Results
 
 __all__ = ["terminal_report"]
@@ -96,7 +93,7 @@ def _sweep(name: str, rows: list[Row]) -> list[RenderableType]:
 def _frozen(rows: list[Row]) -> str:
     """Persistence of a group of rows, with the words of whatever is not as the theorems demand."""
     text = persistence_text([case for row in rows for case in row.cases], " of ")
-    return text if text.startswith("dead") else f"frozen: {text}"
+    return text if text == UNTRAINED or text.startswith("dead") else f"frozen: {text}"
 
 
 def _table(*, header: bool, seen: str = "") -> Table:
