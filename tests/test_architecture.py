@@ -20,9 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 STATIONS: tuple[frozenset[str], ...] = (
     frozenset({"enclosure"}),
     frozenset({"separation", "geometry", "dead_neuron", "risk", "inference", "data", "optimizers"}),
-    frozenset({"hypotheses", "simulation", "sampling", "sizes", "evaluate", "cases", "environment", "executors"}),
-    frozenset({"audit", "results"}),
-    frozenset({"report", "output", "answer", "explain", "survey", "verdicts", "certificate"}),
+    frozenset({"hypotheses", "simulation", "sampling", "sizes", "evaluate", "cases", "environment"}),
+    frozenset({"executors", "ledger", "fingerprint", "blocks"}),
+    frozenset({"audit", "results", "forecast", "shown"}),
+    frozenset({"report", "output", "audit_run", "answer", "explain", "survey", "verdicts", "certificate", "scan"}),
+    frozenset({"api"}),
     frozenset({"cli", "pytest_plugin", "__main__"}),
 )
 PLACE = {name: index for index, names in enumerate(STATIONS) for name in names}

@@ -16,7 +16,7 @@ from theorems.hypotheses import OptimizerClass, Property, Status
 from theorems.laws import parse_initialization
 from theorems.problem import Problem
 from theorems.rules import every_rule
-from theorems.setting import Architecture
+from theorems.setting import Architecture, DataSet
 from theorems.theorem import Relation
 from verify.data import DataSpec, load_data
 from verify.dead_neuron import DeadProbability, FirstLayer, dead_probability
@@ -76,7 +76,12 @@ class Answer:
 
 
 def answer_bound(
-    architecture: str, initialization: str, bias: str | None, data: DataSpec, optimizer: str | None, theorem: str | None
+    architecture: str,
+    initialization: str,
+    bias: str | None,
+    data: DataSpec | DataSet,
+    optimizer: str | None,
+    theorem: str | None,
 ) -> Answer:
     """Put the theorems to a problem given in words. Fails: InvalidInput for whatever cannot be read."""
     if theorem is not None and theorem not in THEOREMS:
@@ -86,7 +91,7 @@ def answer_bound(
     problem = Problem(
         Architecture.parse(architecture),
         parse_initialization(initialization, bias),
-        load_data(data),
+        load_data(data) if isinstance(data, DataSpec) else data,
         _optimizer_class(optimizer),
     )
     asked = THEOREMS.values() if theorem is None else [THEOREMS[theorem]]

@@ -19,6 +19,7 @@ import click
 
 from theorems.errors import InvalidInput
 from verify.certificate.disagreement import Disagreement
+from verify.scan.command import scan_command
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             status = command.main(args=arguments, prog_name="nonconv", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         status = leaving.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted: nothing was written")
+    except (click.Abort, KeyboardInterrupt) as error:
+        _complain(str(error.__cause__ or error) or "interrupted: nothing was written")
         status = EXIT_INTERRUPTED
     except click.ClickException as error:
         _complain(error.format_message().replace("\n", " "))
@@ -104,10 +105,10 @@ def _interruptible() -> Iterator[None]:
 
 
 def _print(shown: RenderableType) -> None:
-    from rich.console import Console
+    from verify.shown import literal_console
 
     try:
-        Console().print(shown)
+        literal_console().print(shown)
     except SystemExit:  # what rich makes of a reader that has gone
         raise BrokenPipeError from None
 
@@ -139,6 +140,11 @@ def command(context: click.Context) -> None:
 @click.option("--engine", default=None, help="What trains the replicas: auto, eager, fused or exact1d.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=None, help="Replace the configuration's seed.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes; default: the usable cores.")
+@click.option(
+    "--executor", default="local", show_default=True, help="Where: local, dask:ADDRESS or slurm[:NAME=VALUE,...]."
+)
+@click.option("--fresh", is_flag=True, help="Simulate everything anew: forget what the ledger beside the results has.")
+@click.option("--dry-run", is_flag=True, help="Say what would be simulated, how long it takes and in which memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json on standard output, and nothing else there.")
 def audit(
     config: str | None,
@@ -148,19 +154,24 @@ def audit(
     engine: str | None,
     seed: int | None,
     workers: int | None,
+    executor: str,
+    fresh: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Audit the paper's claims: certified bounds against simulated frequencies.
 
     CONFIG is a TOML file; without it a preset is run. Each theorem's verdict gets a certificate (nonconv check), and
     bounds that its format expresses are computed a second time before anything is written; the other ones it lists as
-    taken. Exit status 1 if anything is refuted, 3 if two computations of a bound disagree.
+    taken. Finished blocks are kept in a file beside the results: the same command continues where it was stopped.
+    Exit status 1 if anything is refuted, 3 if two computations of a bound disagree.
 
     \b
     nonconv audit
     nonconv audit my-audit.toml --out reports/mine
     """
     from verify.audit import plan
+    from verify.audit_run import forecast_audit, run_audit
     from verify.cases import load_config, load_preset
     from verify.output import OutputFolder
 
@@ -175,10 +186,15 @@ def audit(
         chosen = chosen.with_engine(engine)
     name = preset or "quick" if config is None else Path(config).stem
     folder = OutputFolder(_folder(out, Path("reports") / name))
+    if dry_run:
+        with redirect_stdout(sys.stderr):
+            expected = forecast_audit(chosen, device, folder.path, executor, workers, fresh)
+        click.echo(json.dumps(expected.to_builtins(), indent=1) if as_json else expected.in_words())
+        return
     with folder.writing() as target, redirect_stdout(sys.stderr):
         planned = plan(chosen, device)
         target.write_manifest(planned.manifest())
-        results = _simulate(planned, workers)
+        results = run_audit(planned, folder.path, executor, workers, fresh)
         target.write_certificates(_certificates(planned, results))
         target.write_results(results)
     try:
@@ -193,25 +209,6 @@ def _folder(given: str | None, default: Path) -> Path:
     if given == "":
         raise InvalidInput("--out='': expected the name of a folder")
     return default if given is None else Path(given)
-
-
-def _simulate(planned: Plan, workers: int | None) -> Results:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from verify.audit import carry_out
-    from verify.environment import usable_cores
-    from verify.executors import worker_processes
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        told = f"simulating {planned.n_cases} case{'s' if planned.n_cases != 1 else ''}"
-        bar = progress.add_task(told, total=None)
-        if not console.is_terminal:
-            console.print(told)
-        with worker_processes(workers or usable_cores()) as executor:
-            return carry_out(planned, executor, lambda done, total: progress.update(bar, completed=done, total=total))
 
 
 def _certificates(planned: Plan, results: Results) -> dict[str, bytes]:
@@ -564,6 +561,10 @@ def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:
     progress.update(bar, completed=done, total=total)
 
 
+# --- scan --------------------------------------------------------------------------------------------------------
+
+command.add_command(scan_command)
+
 # --- certificates ------------------------------------------------------------------------------------------------
 
 
@@ -649,18 +650,22 @@ def explain(id: str | None) -> None:
 @command.command()
 @click.argument("results")
 @click.option("--out", default=None, help="Folder for the report; default: beside the results.")
-def report(results: str, out: str | None) -> None:
-    """Write the HTML and Markdown report of a results.json again.
+@click.option("--format", "shapes", default="html,md,csv,latex", show_default=True, help="Some of these, by commas.")
+def report(results: str, out: str | None, shapes: str) -> None:
+    """Write the report of a results.json again: HTML, Markdown, tables as CSV and LaTeX, figures as SVG and PDF.
 
     \b
     nonconv report reports/quick/results.json
+    nonconv report reports/quick/results.json --format csv,latex --out tables
     """
     from verify.output import write_again
+    from verify.report import parse_formats
     from verify.results import read_results
 
+    formats = parse_formats(shapes)
     folder = _folder(out, Path(results).parent)
-    write_again(read_results(results), folder)
-    click.echo(f"report: {folder / 'index.html'}")
+    write_again(read_results(results), folder, formats)
+    click.echo(f"report: {folder / 'index.html' if 'html' in formats else folder}")
 
 
 if __name__ == "__main__":

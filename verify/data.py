@@ -33,12 +33,12 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from theorems.errors import InvalidInput, did_you_mean
 from theorems.setting import DataSet
 
-__all__ = ["BUILT_IN", "DataSpec", "Scale", "load_data"]
+__all__ = ["BUILT_IN", "DataSpec", "Scale", "data_of_arrays", "load_data"]
 
 Scale = Literal["none", "minmax", "standard"]
 """How a column is scaled, over all rows, in fractions; a constant column becomes 0 unless the scale is `none`.
@@ -114,7 +114,36 @@ def load_data(spec: DataSpec) -> DataSet:
     is missing, not finite or not a number, fewer than two inputs are distinct, or labels that are said to have a
     density repeat a value.
     """
-    name, table = _read(spec)
+    return _reduced(*_read(spec), spec)
+
+
+def data_of_arrays(inputs: ArrayLike, labels: ArrayLike, **described: Any) -> DataSet:
+    """As `load_data`, of arrays of integers or floats that are already here; every number counts as exactly itself.
+
+    Symbols: inputs and labels have one row each for every row of data, and one column or several; described: the
+    fields of `DataSpec` that are not about columns or grids, `source` being the name that tables print.
+    Rigour: exact.
+    Fails: InvalidInput as `load_data`, and if shapes do not agree.
+    """
+    spec = DataSpec(**{"source": "arrays"} | described)
+    sides = {}
+    for what, given in (("inputs", inputs), ("labels", labels)):
+        where = f"data {spec.source!r}, {what}"
+        try:
+            array = np.asarray(given)
+        except ValueError:
+            raise InvalidInput(f"{where}: rows differ in length: expected an array of numbers") from None
+        sides[what] = _columns_of_array(where, array)
+    lengths = {what: len(columns[0]) for what, columns in sides.items()}
+    if lengths["inputs"] != lengths["labels"]:
+        raise InvalidInput(
+            f"data {spec.source!r}: {lengths['inputs']} rows of inputs, {lengths['labels']} of labels: expected as many"
+        )
+    return _reduced(spec.source, _Table(sides["inputs"], sides["labels"]), spec)
+
+
+def _reduced(name: str, table: _Table, spec: DataSpec) -> DataSet:
+    """Scale the columns and reduce the rows to distinct inputs."""
     inputs = [_scaled(v, spec.scale, f"data {name!r}, input column {i}") for i, v in enumerate(table.inputs)]
     labels = [_scaled(v, spec.scale_labels, f"data {name!r}, label column {i}") for i, v in enumerate(table.labels)]
     data = DataSet.from_rows(name + _scale_note(spec), _rows(inputs), _rows(labels), spec.labels_have_density)
@@ -553,10 +582,20 @@ def _archived(where: str, archive: Any, name: str) -> NDArray[Any]:
         raise InvalidInput(f"{here} cannot be read (damaged, or Python objects): expected numbers") from error
     if not isinstance(array, np.ndarray):
         raise InvalidInput(f"{here} is not an array: expected an array of numbers")
-    _check_array(here, array)
+    return _as_columns(here, array)
+
+
+def _as_columns(where: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Check an array of numbers, and see it as rows by columns."""
+    _check_array(where, array)
     if array.ndim not in (1, 2) or not array.size:
-        raise InvalidInput(f"{here} has shape {array.shape}: expected a 1-d or 2-d array with at least two rows")
+        raise InvalidInput(f"{where} has shape {array.shape}: expected a 1-d or 2-d array with at least two rows")
     return array.reshape(len(array), -1)
+
+
+def _columns_of_array(where: str, array: NDArray[Any]) -> list[Column]:
+    table = _as_columns(where, array)
+    return _array_columns(where, table, range(table.shape[1]))
 
 
 def _numpy_file(where: str, source: str, kind: str) -> Any:

@@ -1,0 +1,125 @@
+"""The Python interface: the same answers as the command line, and answers that show themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+from theorems.errors import InvalidInput
+from verify import api, cli
+from verify.data import DataSpec, load_data
+
+X = np.linspace(0, 1, 12)
+Y = X**2 + 2 * X
+
+
+def test_bound_of_arrays_is_that_of_the_same_numbers_in_a_file(tmp_path) -> None:
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    of_file = api.bound("1,32,1", str(tmp_path / "data.npz")).to_json()
+    of_arrays = api.bound([1, 32, 1], (X, Y)).to_json()
+    assert {"data"} == {key for key in of_file if of_file[key] != of_arrays[key]}
+    assert of_arrays["data"]["name"] == "arrays"
+    assert of_arrays["best"] == "T3"
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [lambda a: a.tolist(), torch.tensor, pd.Series, lambda a: a[:, None], lambda a: pd.DataFrame({"only": a})],
+)
+def test_arrays_of_all_kinds(convert) -> None:
+    data = api.data_of_arrays(convert(X), convert(Y), source="mine")
+    assert data.inputs == api.data_of_arrays(X, Y).inputs
+    assert data.name == "mine"
+
+
+def test_scales_and_densities_are_those_of_files(tmp_path) -> None:
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    described = {"scale": "standard", "scale_labels": "minmax", "labels_have_density": True}
+    of_arrays = api.data_of_arrays(X, Y, **described)
+    of_file = load_data(DataSpec(str(tmp_path / "data.npz"), **described))
+    assert (of_arrays.inputs, of_arrays.means) == (of_file.inputs, of_file.means)
+    assert of_arrays.labels_have_density
+
+
+def test_the_command_prints_what_the_function_returns() -> None:
+    printed = CliRunner().invoke(cli.command, ["bound", "--arch", "1,8,1", "--data", "x**2", "--points", "9", "--json"])
+    assert json.loads(printed.output) == api.bound("1,8,1", "x**2", points=9).to_json()
+
+
+def test_the_optimizer_command_prints_what_the_function_returns() -> None:
+    printed = CliRunner().invoke(cli.command, ["optimizer", "adam", "--set", "lr=0.5", "--json"])
+    told = json.loads(printed.output)
+    answered = json.loads(json.dumps(api.check_optimizer("adam", lr=0.5).to_json()))
+    assert told | {"seconds": 0} == answered | {"seconds": 0}
+    assert answered["properties"]["F"]["evidence"] == "proved symbolically"
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_answers_show_themselves_and_escape_names() -> None:
+    name = "<script>alert(1)</script>&[bold]:smile:"
+    answer = api.bound("1,4,1", (X, Y), source=name)
+    seen = Tags(answer._repr_html_())
+    assert seen.tags <= {"pre", "span"}
+    assert name in seen.text
+    assert name in str(answer)
+    assert "\x1b" not in str(answer)
+    assert re.search(r"misses every global minimizer|No theorem here gives", str(answer))
+
+
+def test_an_optimizer_shows_its_counterexample() -> None:
+    answer = api.check_optimizer("adam", weight_decay=0.1)
+    assert not answer.verdict.passes
+    assert "violated" in str(answer)
+    assert "violated" in Tags(answer._repr_html_()).text
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: api.bound("1,x,1", "nile"), "architecture '1,x,1': expected whole numbers"),
+        (lambda: api.bound([1, 2.5, 1], "nile"), "architecture '1,2.5,1': expected whole numbers"),
+        (lambda: api.bound("1,8,1", 3), "data of type int: expected a name, or a pair"),
+        (lambda: api.bound("1,8,1", (X, Y, X)), "data of type tuple: expected a name, or a pair"),
+        (lambda: api.bound("1,8,1", ([[1], [2, 3]], [1, 2])), "inputs: rows differ in length"),
+        (lambda: api.bound("1,8,1", (X, Y[1:])), "12 rows of inputs, 11 of labels"),
+        (lambda: api.bound("1,8,1", (X[:0], Y[:0])), "inputs has shape (0,): expected a 1-d or 2-d array"),
+        (lambda: api.bound("1,8,1", (np.array([1.0, np.nan]), Y[:2])), "nan is not finite"),
+        (lambda: api.bound("1,8,1", (["a", "b"], [1, 2])), "inputs holds '<U1': expected integers or floats"),
+        (lambda: api.bound("1,8,1", "nile", scal="minmax"), "'scal' describes no data; expected one of source"),
+        (lambda: api.bound("1,8,1", DataSpec("nile"), scale="minmax"), "'scale' was given beside data"),
+        (lambda: api.check_optimizer("adma"), "did you mean 'adamax'?"),
+        (lambda: api.check_optimizer("adam", lrr=1), "has no setting 'lrr'"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(call, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        call()
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_terminal_prints_brackets_in_names_as_they_are(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("u,v\n0,0\n1,1\n2,4\n", encoding="utf-8")
+    arguments = ["bound", "--arch", "1,4,1", "--data", str(path), "--inputs", "u", "--labels", "v"]
+    assert "[u -> v]" in CliRunner(env={"COLUMNS": "200"}).invoke(cli.command, arguments).output

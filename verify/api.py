@@ -1,0 +1,116 @@
+"""The Python interface: the functions behind the commands, on arrays, classes and modules that are already here.
+
+The command line calls these functions and prints what they return. What is refused raises
+`theorems.errors.InvalidInput`, with the sentence that the command line would print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from theorems.errors import InvalidInput
+from theorems.setting import DataSet
+from verify.answer import Answer, answer_bound, bound_json, bound_text
+from verify.data import DataSpec, data_of_arrays
+from verify.shown import Shown
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from rich.console import RenderableType
+
+    from verify.optimizers.spec import Setting
+    from verify.optimizers.verdict import Verdict
+
+__all__ = ["Bound", "OptimizerAnswer", "bound", "check_optimizer"]
+
+
+@dataclass(frozen=True)
+class Bound(Shown):
+    """What `bound` found. `answer.best` is the theorem with the largest bound, `answer.evaluations` are all of them."""
+
+    answer: Answer
+
+    def renderable(self) -> RenderableType:
+        """Return the table and the answer in words."""
+        return bound_text(self.answer)
+
+    def to_json(self) -> dict[str, object]:
+        """Return numbers as exact fractions `p/q`."""
+        return bound_json(self.answer)
+
+
+def bound(
+    architecture: str | Sequence[int],
+    data: str | DataSpec | DataSet | tuple[ArrayLike, ArrayLike],
+    *,
+    init: str = "pytorch",
+    bias: str | None = None,
+    optimizer: str | None = None,
+    theorem: str | None = None,
+    **described: Any,
+) -> Bound:
+    """Certified lower bounds of the probability that training misses every global minimizer; nothing is simulated.
+
+    Symbols: architecture = the widths, such as "1,3*10,1" or [1, 32, 1]; data = a built-in set, a file or a function of
+    x by name, or a pair (inputs, labels) of arrays with one row each for every data point; init, bias = a scheme and a
+    bias law that replaces the scheme's; optimizer = a name, "package.module:Class" or a property such as "D", by
+    default the nine rules of claim C4; described = fields of `verify.data.DataSpec`, such as scale="minmax".
+    Rigour: bounds from ball arithmetic, as exact fractions; `float` of one may round in the unsafe direction.
+    Fails: InvalidInput for whatever cannot be read.
+    """
+    widths = architecture if isinstance(architecture, str) else ",".join(map(str, architecture))
+    return Bound(answer_bound(widths, init, bias, _data(data, described), optimizer, theorem))
+
+
+def _data(
+    data: str | DataSpec | DataSet | tuple[ArrayLike, ArrayLike], described: dict[str, Any]
+) -> DataSpec | DataSet:
+    unknown = sorted(described.keys() - DataSpec.__dataclass_fields__.keys())
+    if unknown:
+        raise InvalidInput(
+            f"{unknown[0]!r} describes no data; expected one of {', '.join(DataSpec.__dataclass_fields__)}"
+        )
+    if isinstance(data, str):
+        return DataSpec(data, **described)
+    if isinstance(data, DataSpec | DataSet):
+        if described:
+            raise InvalidInput(f"{sorted(described)[0]!r} was given beside data that are described already")
+        return data
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise InvalidInput(f"data of type {type(data).__name__}: expected a name, or a pair (inputs, labels) of arrays")
+    return data_of_arrays(*data, **described)
+
+
+@dataclass(frozen=True)
+class OptimizerAnswer(Shown):
+    """What `check_optimizer` found; printed = what the optimizer's own code printed meanwhile."""
+
+    verdict: Verdict
+    printed: str = ""
+
+    def renderable(self) -> RenderableType:
+        """Return the table of properties, the answer in words, and a program that shows a violation."""
+        from verify.verdicts import verdict_text  # here, because torch takes seconds to import
+
+        return verdict_text(self.verdict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return one object, the program that shows a violation included."""
+        from verify.verdicts import verdict_json
+
+        return verdict_json(self.verdict)
+
+
+def check_optimizer(target: str, **settings: Setting) -> OptimizerAnswer:
+    """Decide which properties an optimizer has, how that is known, and which theorems therefore apply to it.
+
+    Symbols: target = a name such as "adam", or "package.module:Class" (judged in a process of its own, which imports it
+    again; torch's classes in this one); settings = arguments of the class, such as lr=1e-3.
+    Fails: InvalidInput for targets and settings that cannot be used; verify.optimizers.verdict.Contradiction if a proof
+    and an experiment disagree.
+    """
+    from verify.optimizers.processes import judge_apart
+
+    return OptimizerAnswer(*judge_apart(target, settings))
