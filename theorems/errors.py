@@ -16,6 +16,7 @@ class InvalidInput(ValueError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    """Return " (did you mean 'x'?)" for the nearest known word, in upper or lower case, or an empty string."""
+    spelled = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(word.lower(), spelled, n=1)
+    return f" (did you mean {spelled[near[0]]!r}?)" if near else ""

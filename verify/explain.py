@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
@@ -11,9 +12,14 @@ from rich.text import Text
 from theorems.catalogue import CATALOGUE, THEOREMS
 from theorems.errors import InvalidInput, did_you_mean
 from theorems.hypotheses import HYPOTHESES, Evidence, OptimizerClass, Property, Status
+from theorems.laws import SCHEMES
 from theorems.rules import RULES
 from theorems.theorem import CLAIMS, Statement, Theorem
+from verify.data import BUILT_IN
+from verify.dead_neuron import METHODS
 from verify.inference import Verdict
+from verify.optimizers.known import Kind, Known
+from verify.simulation.engine_names import Engine
 from verify.simulation.outcome import Outcome
 
 __all__ = ["explanation", "overview", "theorems_under"]
@@ -39,15 +45,35 @@ OUTCOMES = {
 }
 
 
-def _texts() -> dict[str, str]:
-    """Every id with its short meaning, theorems apart."""
-    texts = dict(CLAIMS)
-    texts |= {identity: statement for identity, (_, statement) in HYPOTHESES.items()}
-    texts |= {verdict.value: verdict.meaning for verdict in Verdict}
-    texts |= {evidence.value: evidence.meaning for evidence in Evidence}
-    texts |= {f"({kind.name})": f"{kind.value}: {meaning}" for kind, meaning in PROPERTIES.items()}
-    texts |= {rule.id: rule.recursion for rule in RULES.values()}
-    return texts | {outcome.value: meaning for outcome, meaning in OUTCOMES.items()}
+SYMBOLS = {
+    "nu": "noise floor: the risk that no function of the inputs goes below, as equal inputs have different labels",
+    "V": "variance of the mean labels: a network that is constant on the data has risk at least nu + V",
+    "I(l)": "optimal risk: the infimum of the risk over all networks of architecture l",
+    "p_1": "probability that a first-layer neuron is dead on the data at initialization",
+    "U": "risk level of a finite-horizon comparison: the fixed value that a run reaches or does not",
+    "dead": "a neuron whose pre-activation is at most 0 at every data input; a layer all of whose neurons are",
+    "robustly dead": "the layers before can send nothing, however weight decay shrinks them, that makes it active",
+    "rate": "a lower bound of the rate at which the complement of a bound falls, for each neuron or layer more",
+    "margin": "how far above the optimal risk the run stays, at least, once the event has happened",
+}
+
+_GROUPS: dict[str, dict[str, str]] = {
+    "claims of arXiv:2410.10533": dict(CLAIMS),
+    "theorems (derived and proved here)": {statement.id: statement.title for statement in CATALOGUE.values()},
+    "hypotheses": {identity: statement for identity, (_, statement) in HYPOTHESES.items()},
+    "properties of optimizers": {f"({kind.name})": f"{kind.value}: {text}" for kind, text in PROPERTIES.items()},
+    "how an answer about an optimizer is known": {known.value: known.meaning for known in Known},
+    "why a coordinate moved": {kind.value: kind.meaning for kind in Kind},
+    "update rules": {rule.id: rule.recursion for rule in RULES.values()},
+    "initializations": {name: text for name, (_, _, text) in SCHEMES.items()},
+    "built-in data": dict(BUILT_IN),
+    "how p_1 is found": {name: (inspect.getdoc(method) or name).splitlines()[0] for name, method in METHODS.items()},
+    "verdicts": {verdict.value: verdict.meaning for verdict in Verdict},
+    "evidence, strongest first": {evidence.value: evidence.meaning for evidence in Evidence},
+    "outcomes of a trained replica": {outcome.value: text for outcome, text in OUTCOMES.items()},
+    "engines": {engine.value: engine.meaning for engine in Engine},
+    "symbols": SYMBOLS,
+}
 
 
 def explanation(identity: str) -> RenderableType:
@@ -56,12 +82,19 @@ def explanation(identity: str) -> RenderableType:
     for name, statement in CATALOGUE.items():
         if name.lower() == wanted:
             return _statement(statement)
-    texts = _texts()
-    found = [name for name in texts if name.strip("()").lower() == wanted]
+    found = [
+        (title, name, text)
+        for title, texts in _GROUPS.items()
+        for name, text in texts.items()
+        if wanted in (name.strip("()").lower(), name.lower())
+    ]
     if found:
-        told = [Text.assemble((name, "bold"), f": {texts[name]}") for name in found]
+        told = (
+            Text.assemble((name, "bold"), f" ({title}): {text}" if len(found) > 1 else f": {text}")
+            for title, name, text in found
+        )
         return Group(*told, *(_remaining(kind) for kind in Property if kind.name.lower() == wanted))
-    known = [*CATALOGUE, *(name.strip("()") for name in texts)]
+    known = [name.strip("()") for texts in _GROUPS.values() for name in texts]
     raise InvalidInput(
         f"nothing here is called {identity!r}{did_you_mean(identity, known)}; `nonconv explain` lists what there is"
     )
@@ -101,16 +134,7 @@ def theorems_under(optimizer: OptimizerClass) -> list[str]:
 
 def overview() -> RenderableType:
     """List every id with a line each."""
-    return Group(
-        _table("claims of arXiv:2410.10533", CLAIMS.items()),
-        _table("theorems (derived and proved here)", ((t.id, t.title) for t in CATALOGUE.values())),
-        _table("hypotheses", ((name, statement) for name, (_, statement) in HYPOTHESES.items())),
-        _table("properties of optimizers", ((kind.name, text) for kind, text in PROPERTIES.items())),
-        _table("update rules", ((rule.id, rule.recursion) for rule in RULES.values())),
-        _table("verdicts", ((verdict.value, verdict.meaning) for verdict in Verdict)),
-        _table("evidence, strongest first", ((level.value, level.meaning) for level in Evidence)),
-        _table("outcomes of a trained replica", ((outcome.value, text) for outcome, text in OUTCOMES.items())),
-    )
+    return Group(*(_table(title, texts.items()) for title, texts in _GROUPS.items()))
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from theorems.catalogue import THEOREMS
 from theorems.hypotheses import Property
+from verify.optimizers.known import Known
 from verify.optimizers.proofs import LIMITS, WIDTHS
-from verify.optimizers.verdict import Judged, Known, Verdict
+from verify.optimizers.verdict import Judged, Verdict
 from verify.optimizers.zoo import Row, Zoo
 from verify.report.markdown import escape_markdown
 

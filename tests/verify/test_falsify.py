@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from theorems.errors import InvalidInput
 from theorems.hypotheses import Property
-from verify.optimizers.falsify import Kind, Layout, NotRun, Tested, Untouched, Violation, falsify
+from verify.optimizers.falsify import Layout, NotRun, Tested, Untouched, Violation, falsify
 from verify.optimizers.falsify.history import History
 from verify.optimizers.falsify.judge import Judge, ulp, ulps_apart
 from verify.optimizers.falsify.run import Trace
+from verify.optimizers.known import Kind
 
 HERE = Path(__file__).parent
 

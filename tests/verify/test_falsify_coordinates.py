@@ -12,10 +12,11 @@ from types import ModuleType
 import pytest
 import torch
 
-from verify.optimizers.falsify import Kind, NotRun, Tested, Violation, acts_per_coordinate
+from verify.optimizers.falsify import NotRun, Tested, Violation, acts_per_coordinate
 from verify.optimizers.falsify.coordinates import Way, arranged
 from verify.optimizers.falsify.history import Layout
 from verify.optimizers.falsify.plans import Live, Plan, Silent, Space, Start, Untouched
+from verify.optimizers.known import Kind
 
 HERE = Path(__file__).parent
 

@@ -12,8 +12,8 @@ import torch
 from tests.verify import planted_optimizers as planted
 from theorems.errors import InvalidInput
 from theorems.hypotheses import Property
+from verify.optimizers.known import Known
 from verify.optimizers.testing import PropertyFailure, assert_freezes, parametrize_with_properties, property_named
-from verify.optimizers.verdict import Known
 
 pytest_plugins = ["pytester"]
 

@@ -22,9 +22,10 @@ from verify.cases import OptimizerChoice
 from verify.explain import theorems_under
 from verify.optimizers import proofs, registry, verdict, zoo
 from verify.optimizers.code_proof import CodeProof, Limits, prove_on_code
+from verify.optimizers.known import Known
 from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
-from verify.optimizers.verdict import Contradiction, Known, Verdict, judge_build, judge_optimizer
+from verify.optimizers.verdict import Contradiction, Verdict, judge_build, judge_optimizer
 from verify.verdicts import zoo_markdown
 
 FREE = {name for name, theorem in THEOREMS.items() if not theorem.keeps}

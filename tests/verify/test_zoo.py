@@ -13,7 +13,8 @@ import torch
 
 from theorems.hypotheses import Property
 from verify.optimizers import libraries, processes, zoo
-from verify.optimizers.verdict import Known, judge_build
+from verify.optimizers.known import Known
+from verify.optimizers.verdict import judge_build
 from verify.report.markdown import escape_markdown
 
 EXTRA = ("heavyball", "optax", "pytorch_optimizer")

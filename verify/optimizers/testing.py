@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from theorems.errors import InvalidInput, did_you_mean
 from theorems.hypotheses import IMPLIED, Property
 from verify.optimizers.code_proof.trial import Build
-from verify.optimizers.verdict import HISTORIES, Counterexample, Judged, Known, Verdict, judge_build
+from verify.optimizers.known import Known
+from verify.optimizers.verdict import HISTORIES, Counterexample, Judged, Verdict, judge_build
 
 if TYPE_CHECKING:
     import pytest

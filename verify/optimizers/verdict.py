@@ -6,7 +6,6 @@ import functools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Any
 
 import torch
@@ -16,8 +15,9 @@ from theorems.errors import InvalidInput
 from theorems.hypotheses import IMPLIED, Evidence, Finding, OptimizerClass, Property, Status
 from verify.optimizers.code_proof import CodeProof, Limits, Reach
 from verify.optimizers.code_proof.trial import Build
-from verify.optimizers.falsify import Kind, NotRun, Outcome, Tested, Violation, acts_per_coordinate, falsify
+from verify.optimizers.falsify import NotRun, Outcome, Tested, Violation, acts_per_coordinate, falsify
 from verify.optimizers.falsify.history import Layout
+from verify.optimizers.known import Kind, Known
 from verify.optimizers.proofs import LIMITS, WIDTHS, attempted, proof_of_class
 from verify.optimizers.registry import ResolvedOptimizer, resolve
 from verify.optimizers.spec import OptimizerSpec
@@ -51,22 +51,6 @@ class CannotBeJudged(InvalidInput):
             "small network in float64 or float32 on the CPU"
         )
         self.why = why
-
-
-class Known(Enum):
-    """How the answer to a property is known."""
-
-    SYMBOLIC = "proved symbolically"
-    CODE = "proved on the code"
-    TESTED = "tested"
-    VIOLATED = "violated"
-    OPEN = "not known"
-    NOT_RUN = "not run"
-
-    @property
-    def proved(self) -> bool:
-        """Whether it may be used by a theorem."""
-        return self in (Known.SYMBOLIC, Known.CODE)
 
 
 _STATUS = {Known.SYMBOLIC: Status.HOLDS, Known.CODE: Status.HOLDS, Known.VIOLATED: Status.FAILS}
@@ -327,7 +311,12 @@ class _Session:
     def _outcomes(self, first: Outcome) -> None:
         """Test what is not proved, and the strongest of what is; strongest first."""
         outcomes: dict[Property, Outcome] = {Property.F: first}
+        if isinstance(first, Violation) and Property.SS not in self.answers:
+            # What violates the weakest property violates them all.
+            outcomes[Property.SS] = self._falsified(Property.SS)
         for wanted in tuple(Property)[1:]:
+            if wanted in outcomes or isinstance(outcomes.get(Property.SS), Violation):
+                continue
             above = [each for each in Property if wanted in IMPLIED[each]]
             if any(self._proved(each) and not isinstance(outcomes.get(each), Violation) for each in above):
                 continue
@@ -388,6 +377,8 @@ class _Session:
         conditions = () if self.proof is None else self.proof.conditions
         if any("stay finite" in each for each in conditions) and not ordinary:
             return False
+        if any("is divided by 0" in each for each in conditions):
+            return False  # the run may be one of those that the proof leaves out
         complete = all(row is not None for step in history.gradients for row in step)
         return complete and history.shapes == Layout(WIDTHS).shapes
 

@@ -15,7 +15,13 @@ class Engine(Enum):
     EAGER = "eager"
     FUSED = "fused"
     EXACT1D = "exact1d"
+    GPU = "gpu"
     AUTO = "auto"
+
+    @property
+    def meaning(self) -> str:
+        """One sentence for tables and `explain`."""
+        return _MEANINGS[self]
 
     @classmethod
     def parse(cls, text: str) -> Engine:
@@ -25,3 +31,12 @@ class Engine(Enum):
         except ValueError:
             expected = ", ".join(each.value for each in cls)
             raise InvalidInput(f"engine {text!r}: expected one of {expected}") from None
+
+
+_MEANINGS = {
+    Engine.EAGER: "steps the real optimizer, all replicas of a block stacked; trains everything",
+    Engine.FUSED: "whole trajectories in C, compiled for the case at hand; the named rules",
+    Engine.EXACT1D: "scalar inputs and the whole data at each step: exact gradients from prefix sums over sorted data",
+    Engine.GPU: "whole trajectories on a CUDA device, in one launch; the rules of fused",
+    Engine.AUTO: "the fastest that supports the case; the report says which",
+}

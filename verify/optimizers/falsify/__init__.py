@@ -3,7 +3,7 @@
 from verify.optimizers.falsify.coordinates import acts_per_coordinate
 from verify.optimizers.falsify.history import History, Layout
 from verify.optimizers.falsify.plans import Untouched
-from verify.optimizers.falsify.results import Experiment, Kind, Moved, NotRun, Outcome, Rounding, Tested, Violation
+from verify.optimizers.falsify.results import Experiment, Moved, NotRun, Outcome, Rounding, Tested, Violation
 from verify.optimizers.falsify.search import STEPS, THOROUGH_STEPS, WIDTHS, falsify
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "WIDTHS",
     "Experiment",
     "History",
-    "Kind",
     "Layout",
     "Moved",
     "NotRun",

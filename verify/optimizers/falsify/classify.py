@@ -11,8 +11,9 @@ import torch
 from theorems.hypotheses import Property
 from verify.optimizers.falsify.history import Coordinate, History, Setting, Values
 from verify.optimizers.falsify.judge import Judge, Offence, same_bits, ulps_apart
-from verify.optimizers.falsify.results import Experiment, Kind
+from verify.optimizers.falsify.results import Experiment
 from verify.optimizers.falsify.run import Edit, Runner, built
+from verify.optimizers.known import Kind
 
 __all__ = ["classify", "without_decay"]
 

@@ -16,10 +16,11 @@ from verify.optimizers.falsify.history import Coordinate, History, Setting, Valu
 from verify.optimizers.falsify.hunt import hunt
 from verify.optimizers.falsify.judge import same_bits, ulp
 from verify.optimizers.falsify.plans import Live, Plan, Silent, Space, Start, Untouched, history_of, plans
-from verify.optimizers.falsify.results import Experiment, Kind, Moved, NotRun, Outcome, Rounding, Tested, Violation
+from verify.optimizers.falsify.results import Experiment, Moved, NotRun, Outcome, Rounding, Tested, Violation
 from verify.optimizers.falsify.run import Build, Runner, Trace, finite
 from verify.optimizers.falsify.script import comparison, scripted
 from verify.optimizers.falsify.search import WIDTHS, prepared, space_of
+from verify.optimizers.known import Kind
 
 __all__ = ["SUBJECT", "acts_per_coordinate"]
 

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import ClassVar
 
 from verify.optimizers.falsify.history import History
+from verify.optimizers.known import Kind
 
-__all__ = ["Experiment", "Kind", "Moved", "NotRun", "Outcome", "Rounding", "Tested", "Violation"]
-
-
-class Kind(Enum):
-    """Why a coordinate moved that should not have; found by experiments, not by reading names."""
-
-    DECOUPLED_DECAY = "decoupled decay"
-    COUPLED_DECAY = "coupled decay"
-    NOISE = "noise"
-    COUPLING = "coupling across coordinates"
-    INITIAL_STATE = "state not starting at zero"
-    RESET = "reset"
-    ROUNDING = "rounding only"
-    NOT_FINITE = "NaN"
-    OTHER = "other"
+__all__ = ["Experiment", "Moved", "NotRun", "Outcome", "Rounding", "Tested", "Violation"]
 
 
 @dataclass(frozen=True)

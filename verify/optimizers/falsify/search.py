@@ -17,9 +17,10 @@ from verify.optimizers.falsify.hunt import hunt
 from verify.optimizers.falsify.judge import Judge, Judgement, Offence
 from verify.optimizers.falsify.plans import Live, Plan, Space, Start, Untouched, first_plans, history_of, plans
 from verify.optimizers.falsify.reduce import reduced
-from verify.optimizers.falsify.results import Kind, Moved, NotRun, Outcome, Rounding, Tested, Violation
+from verify.optimizers.falsify.results import Moved, NotRun, Outcome, Rounding, Tested, Violation
 from verify.optimizers.falsify.run import Build, Runner, feeds
 from verify.optimizers.falsify.script import program, scripted
+from verify.optimizers.known import Kind
 
 __all__ = ["STEPS", "THOROUGH_STEPS", "WIDTHS", "falsify", "moved_between", "prepared", "space_of", "subject_of"]
 
