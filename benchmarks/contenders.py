@@ -107,15 +107,18 @@ def prepare(name: str, optimizer: str) -> Prepared:
     )
 
 
-def _engine(engine: Engine) -> Callable[[Prepared, int], Run | str]:
+def _engine(engine: Engine, device: str = "cpu") -> Callable[[Prepared, int], Run | str]:
     def build(case: Prepared, threads: int) -> Run | str:
+        if device == "cuda" and not torch.cuda.is_available():
+            return "no CUDA device"
         architecture, batch = case.start.architecture, case.workload.batch
-        reason = supports(engine, architecture, case.rows, case.optimizer, batch)
+        rows = TrainingRows(case.rows.inputs.to(device), case.rows.labels.to(device))
+        reason = supports(engine, architecture, rows, case.optimizer, batch)
         if reason is not None:
             return reason
 
         def run(steps: int) -> object:
-            given = (case.initial, case.rows, case.optimizer, architecture, case.batches(steps), (steps,), lambda r: r)
+            given = (case.initial, rows, case.optimizer, architecture, case.batches(steps), (steps,), lambda r: r)
             return list(train(*given, engine=engine, batch=batch, threads=threads))
 
         return run
@@ -214,6 +217,8 @@ CONTENDERS: dict[str, Callable[[Prepared, int], Run | str]] = {
     "eager": _engine(Engine.EAGER),
     "fused": _engine(Engine.FUSED),
     "exact1d": _engine(Engine.EXACT1D),
+    "eager-gpu": _engine(Engine.EAGER, "cuda"),
+    "fused-gpu": _engine(Engine.GPU, "cuda"),
     "torch.compile": _torch_compile,
     "jax": _jax,
 }

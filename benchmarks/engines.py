@@ -3,7 +3,8 @@
 One replica-step is a gradient and an update of one network. Contenders run interleaved, several times, in one process;
 the median counts. Only ratios of figures from one run mean anything. Shares are those of the fused multiply-adds that
 all cores do in registers alone, measured between the others; the exact engine does less work, so that its share may
-pass 1.
+pass 1. Where there is a CUDA device, both engines on it are measured too: their ratio is to eager on the same device,
+their share is the device's.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from rich.table import Table
 from benchmarks.contenders import CONTENDERS, OPTIMIZERS, WORKLOADS, Prepared, Run, prepare
 from verify.environment import usable_cores
 from verify.simulation.fused.compiler import load
+from verify.simulation.gpu.machines import Cuda
 
 Speeds = dict[str, dict[str, dict[str, float]]]
 _ALWAYS = ("eager", "fused", "exact1d")
+_ON_GPU = ("eager-gpu", "fused-gpu")
+_PEAKS = ("peak", "peak-gpu")
 _FMAS = 16
 
 
@@ -43,6 +47,27 @@ def peak(threads: int, clock: Clock, rounds: int = 4_000_000) -> float:
         list(pool.map(library.peak, [rounds] * threads))
         taken = clock() - began
     return threads * rounds * _FMAS * int(library.lanes()) * 2 / taken
+
+
+class _Rounds(ctypes.Structure):
+    _fields_ = [("found", ctypes.c_void_p), ("rounds", ctypes.c_int64)]
+
+
+def peak_of_gpu(clock: Clock, rounds: int = 200_000) -> float:
+    """The same for the current CUDA device, whose multiprocessors hold 64 warps."""
+    device = Cuda(torch.cuda.current_device())
+    function = device.function(Path(__file__).with_name("peak.cu").read_text(encoding="utf-8"), 0)
+    blocks, threads = 8 * device.multiprocessors, 256
+    found = torch.empty(blocks * threads, device="cuda")
+    work = _Rounds(found.data_ptr(), rounds)
+    taken = 0.0
+    for _ in range(2):  # the first warms up
+        torch.cuda.synchronize()
+        began = clock()
+        device.launch(function, blocks, threads, 0, work)
+        torch.cuda.synchronize()
+        taken = clock() - began
+    return blocks * threads * rounds * _FMAS * 2 / taken
 
 
 def timed(run: Run, steps: int, clock: Clock) -> float:
@@ -80,14 +105,18 @@ def measure(
     """Replica-steps per second of each contender, and operations per second of the peak."""
     steps = {name: steps_for(run, seconds, clock) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
-    peaks = []
+    peaks: dict[str, list[float]] = {"peak": []}
+    if any(name in _ON_GPU for name in runs):
+        peaks["peak-gpu"] = []
     for _ in range(rounds):
-        peaks.append(peak(threads, clock))
+        peaks["peak"].append(peak(threads, clock))
+        if "peak-gpu" in peaks:
+            peaks["peak-gpu"].append(peak_of_gpu(clock))
         for name, run in runs.items():
             times[name].append(timed(run, steps[name], clock))
     replicas = case.workload.replicas
     found = {name: replicas * steps[name] / statistics.median(taken) for name, taken in times.items()}
-    return found | {"peak": statistics.median(peaks)}
+    return found | {name: statistics.median(each) for name, each in peaks.items()}
 
 
 def table_of(workload: str, optimizer: str, found: dict[str, float], missing: dict[str, str]) -> Table:
@@ -97,9 +126,11 @@ def table_of(workload: str, optimizer: str, found: dict[str, float], missing: di
     title = f"{workload}: {about.architecture}, {about.points} points, {kind}, {about.replicas} replicas, {optimizer}"
     table = Table("contender", "replica-steps / s", "x eager", f"of {found['peak'] / 1e9:.0f} GFLOP/s", title=title)
     for name, speed in found.items():
-        if name != "peak":
-            ratio = f"{speed / found['eager']:.1f}" if "eager" in found else ""
-            table.add_row(name, f"{speed:,.0f}", ratio, f"{speed * about.flops / found['peak']:.0%}")
+        if name not in _PEAKS:
+            to, limit = ("eager-gpu", found["peak-gpu"]) if name in _ON_GPU else ("eager", found["peak"])
+            ratio = f"{speed / found[to]:.1f}" if to in found else ""
+            share = f"{speed * about.flops / limit:.0%}" + (f" of {limit / 1e9:.0f}" if name in _ON_GPU else "")
+            table.add_row(name, f"{speed:,.0f}", ratio, share)
     for name, why in missing.items():
         table.add_row(name, f"[dim]{why}", "", "")
     return table
@@ -116,7 +147,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="names separated by commas")
-    parser.add_argument("--contenders", default=",".join(_ALWAYS), help=f"some of {', '.join(CONTENDERS)}")
+    usual = (*_ALWAYS, *(_ON_GPU if torch.cuda.is_available() else ()))
+    parser.add_argument("--contenders", default=",".join(usual), help=f"some of {', '.join(CONTENDERS)}")
     parser.add_argument("--optimizers", default=",".join(OPTIMIZERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of one timed run, about")
@@ -136,7 +168,7 @@ def main() -> None:
             case = prepare(workload, optimizer)
             runs, missing = built(case, contenders, options.threads)
             found = measure(case, runs, options.rounds, options.seconds, options.threads, clock)
-            speeds.setdefault(workload, {})[optimizer] = {n: round(v) for n, v in found.items() if n != "peak"}
+            speeds.setdefault(workload, {})[optimizer] = {n: round(v) for n, v in found.items() if n not in _PEAKS}
             if not options.json:
                 Console().print(table_of(workload, optimizer, found, missing))
     if options.json:

@@ -7,7 +7,7 @@
    memory is what a block's lanes share. WIDE = 0 (float) or 1 (double). NaN, infinities and zeros are as IEEE 754 and
    torch have them: relu and MAX hand NaN on, relu'(0) = 0. */
 
-#define WARP 32
+#define LANES 32
 
 #if defined(__CUDACC_RTC__)
 
@@ -26,21 +26,22 @@ typedef int I;
 typedef unsigned U;
 typedef bool M;
 #define INLINE static __forceinline__
+#define UNROLLED INLINE /* functions whose loops are unrolled: their arguments are constants */
 #define APART static __noinline__
 #define UNROLL _Pragma("unroll")
 
 extern __shared__ __align__(16) REAL memory[];
-INLINE I lanes_of_warp(void) { return (int)(threadIdx.x % WARP); }
+INLINE I lanes_of_warp(void) { return (int)(threadIdx.x % LANES); }
 INLINE int64_t block_number(void) { return blockIdx.x; }
-#define FOR_EACH_WARP(warp) for (int warp = (int)(threadIdx.x / WARP), todo = 1; todo; todo = 0)
+#define FOR_EACH_WARP(warp) for (int warp = (int)(threadIdx.x / LANES), todo = 1; todo; todo = 0)
 INLINE void barrier(void) {
     if (WARPS > 1) __syncthreads();
     else __syncwarp();
 }
 INLINE V broadcast(REAL value) { return value; }
 INLINE I same(int value) { return value; }
-INLINE V select(M which, V a, V b) { return which ? a : b; }
-INLINE I select_index(M which, I a, I b) { return which ? a : b; }
+INLINE V choose(M which, V a, V b) { return which ? a : b; }
+INLINE I choose_index(M which, I a, I b) { return which ? a : b; }
 INLINE V from_partner(V value, int distance) { return __shfl_xor_sync(0xffffffffu, value, distance); }
 INLINE V read(I at) { return memory[at]; }
 INLINE V read_own(int at) { return memory[at + lanes_of_warp()]; }
@@ -63,13 +64,24 @@ INLINE U counter(int64_t first, I offset, I *rest) {
     *rest = (int)(index % 4);
     return (U)(index / 4);
 }
-INLINE U select_word(M which, U a, U b) { return which ? a : b; }
+INLINE U choose_word(M which, U a, U b) { return which ? a : b; }
 INLINE I index_of(U value) { return (int)value; }
 INLINE V SQRT(V a) { return sqrt(a); }
 INLINE V ABS(V a) { return fabs(a); }
+INLINE V where_active(V h, V a) { return h <= 0 ? (REAL)0 : a; }
+#if WIDE || __CUDA_ARCH__ < 800
+INLINE V relu(V z) { return where_active(z, z); }
+#else
+INLINE V relu(V z) {
+    V positive; /* one instruction, unlike fmaxf a maximum that hands NaN on */
+    asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(positive) : "f"(z));
+    return positive;
+}
+#endif
 
 #else
 
+#pragma GCC optimize("O0") /* an emulation runs for a moment, less than it takes to compile it better */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -82,14 +94,15 @@ typedef int64_t INT;
 typedef float REAL;
 typedef int32_t INT;
 #endif
-typedef REAL V __attribute__((vector_size(WARP * sizeof(REAL))));
-typedef INT I __attribute__((vector_size(WARP * sizeof(INT))));
-typedef uint32_t U __attribute__((vector_size(WARP * sizeof(uint32_t))));
+typedef REAL V __attribute__((vector_size(LANES * sizeof(REAL))));
+typedef INT I __attribute__((vector_size(LANES * sizeof(INT))));
+typedef uint32_t U __attribute__((vector_size(LANES * sizeof(uint32_t))));
 typedef I M;
 #define INLINE static inline
 #define APART static __attribute__((noinline))
+#define UNROLLED APART /* which compiles in less time */
 #define UNROLL
-#define EVERY_LANE for (int lane = 0; lane < WARP; lane++)
+#define EVERY_LANE for (int lane = 0; lane < LANES; lane++)
 
 static __thread REAL *memory;
 static __thread int64_t block;
@@ -103,8 +116,8 @@ INLINE int64_t block_number(void) { return block; }
 INLINE void barrier(void) {}
 INLINE V broadcast(REAL value) { return value - (V){0}; }
 INLINE I same(int value) { return value + (I){0}; }
-INLINE V select(M which, V a, V b) { return (V)(((I)a & which) | ((I)b & ~which)); }
-INLINE I select_index(M which, I a, I b) { return (a & which) | (b & ~which); }
+INLINE V choose(M which, V a, V b) { return (V)(((I)a & which) | ((I)b & ~which)); }
+INLINE I choose_index(M which, I a, I b) { return (a & which) | (b & ~which); }
 INLINE V from_partner(V value, int distance) {
     V found;
     EVERY_LANE found[lane] = value[lane ^ distance];
@@ -153,7 +166,7 @@ INLINE U counter(int64_t first, I offset, I *rest) {
     }
     return found;
 }
-INLINE U select_word(M which, U a, U b) {
+INLINE U choose_word(M which, U a, U b) {
     U found;
     EVERY_LANE found[lane] = which[lane] ? a[lane] : b[lane];
     return found;
@@ -168,19 +181,16 @@ INLINE V SQRT(V a) {
     EVERY_LANE root[lane] = WIDE ? sqrt(a[lane]) : sqrtf(a[lane]);
     return root;
 }
-INLINE V ABS(V a) { return select(a < 0 | a == 0, 0 - a, a); }
+INLINE V ABS(V a) { return choose(a < 0, -a, a); }
+INLINE V where_active(V h, V a) { return choose(h <= 0, broadcast(0), a); }
+INLINE V relu(V z) { return where_active(z, z); }
 
 #endif
 
 /* --- what updates are written in --- */
 
-INLINE V MAX(V a, V b) { return select((a > b) | (a != a), a, b); }
-INLINE V MIN(V a, V b) { return select((a < b) | (a != a), a, b); }
-INLINE V SIGN(V a) { return select(a > 0, broadcast(1), select(a < 0, broadcast(-1), a)); }
+INLINE V MAX(V a, V b) { return choose((a > b) | (a != a), a, b); }
+INLINE V MIN(V a, V b) { return choose((a < b) | (a != a), a, b); }
+INLINE V SIGN(V a) { return choose(a > 0, broadcast(1), choose(a < 0, broadcast(-1), a)); }
 INLINE V SQUARE(V a) { return a * a; }
 INLINE V DIVIDE(V a, V b) { return a / b; }
-
-/* --- relu, decided as torch does: off where h <= 0 --- */
-
-INLINE V where_active(V h, V a) { return select(h <= 0, broadcast(0), a); }
-INLINE V relu(V z) { return where_active(z, z); }

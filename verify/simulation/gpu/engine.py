@@ -1,0 +1,178 @@
+"""The fused engine on a GPU: whole trajectories of all replicas of a block in one launch, a team of lanes a replica.
+
+Any input dimension, depth, output dimension and batch whose parameters, states and gradient fit a block's memory
+(227 KiB on an H100: about 14,000 parameters with Adam), and every rule that `fused` has. Numbers differ from torch's by
+rounding only; equal runs on equal devices have equal bits, however replicas are put into blocks.
+
+State: compiled by NVRTC and emulated; not yet run on a GPU. To measure it where there is one:
+`make bench ARGS="--workloads W1,W4 --contenders eager-gpu,fused-gpu"` prints replica-steps per second, the ratio to the
+eager engine on the same GPU, and the share of the fused multiply-adds that the GPU does in registers alone;
+`python -m pytest -m "not slow" tests/verify/test_gpu_engine.py` compares both engines there, replica by replica.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from theorems.setting import Architecture
+from verify.optimizers.registry import ResolvedOptimizer
+from verify.simulation.draw import Layer, Parameters
+from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.engine_names import Epsilon
+from verify.simulation.fused.engine import Chosen, stretches
+from verify.simulation.fused.library import schedule
+from verify.simulation.fused.update import Schedule, UpdateCode, why_not
+from verify.simulation.gpu.layout import Layout, Rows, layout, source
+from verify.simulation.gpu.machines import Machine, machine
+from verify.simulation.gpu.work import Work
+from verify.simulation.streams import Minibatches
+
+__all__ = ["reason_against", "train"]
+
+
+def reason_against(
+    optimizer: ResolvedOptimizer,
+    rows: TrainingRows,
+    architecture: Architecture,
+    batch: int | None,
+    on: Machine | None = None,
+) -> str | None:
+    """Why this engine cannot train this, or None if it can; its kernel is then compiled.
+
+    on: what runs it, by default the device of the rows.
+    Fails: Unavailable if there is no CUDA device, or the kernel cannot be compiled.
+    """
+    on = machine(rows.inputs.device) if on is None else on
+    if (reason := why_not(optimizer)) is not None:
+        return reason
+    code = schedule(optimizer, "torch").code
+    points, wide = len(rows.inputs) if batch is None else batch, rows.inputs.dtype == torch.float64
+    made = layout(architecture, points, len(code.own_states), wide, on.memory)
+    if isinstance(made, str):
+        return made
+    made = made.of(Rows.ALL if batch is None else Rows.DRAWN)
+    on.prepare(_source(code, made), made)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _source(code: UpdateCode, made: Layout) -> str:
+    return source(code, made)
+
+
+@lru_cache(maxsize=128)
+def _scalars(
+    by: Schedule, first: int, last: int, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scalars and branches of some steps on the device, the same for all blocks."""
+    table, branches = by.rows(first, last)
+    return torch.tensor(table, dtype=dtype, device=device), torch.tensor(branches, dtype=torch.int32, device=device)
+
+
+def train(
+    start: Parameters,
+    rows: TrainingRows,
+    optimizer: ResolvedOptimizer,
+    architecture: Architecture,
+    batches: Batches,
+    checkpoints: tuple[int, ...],
+    *,
+    on: Machine | None = None,
+    epsilon: Epsilon = "torch",
+) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+
+    As `verify.simulation.eager.train`; on: what runs the kernel, by default the device of the rows.
+    Fails: Unavailable as `reason_against`; ValueError if the optimizer or the network is not supported.
+    """
+    on = machine(rows.inputs.device) if on is None else on
+    trainer = _Trainer(start, rows, optimizer, architecture, on, schedule(optimizer, epsilon))
+    done = 0
+    for checkpoint in checkpoints:
+        for first, last, chosen in stretches(batches, done, checkpoint):
+            trainer.advance(first, last, chosen)
+        done = checkpoint
+        yield trainer.read()
+
+
+class _Trainer:
+    """A block on the device, (replicas, 1 + states, parameters), carried forward stretch by stretch."""
+
+    def __init__(
+        self,
+        start: Parameters,
+        rows: TrainingRows,
+        optimizer: ResolvedOptimizer,
+        architecture: Architecture,
+        on: Machine,
+        by: Schedule,
+    ) -> None:
+        self.rows, self.architecture, self.on, self.by = rows, architecture, on, by
+        self.sign = -1 if optimizer.settings.get("maximize") else 1
+        self.inputs, self.labels = rows.inputs.contiguous(), rows.labels.contiguous()
+        parts = [part.reshape(len(part), -1) for each in start for part in (each.weight, each.bias)]
+        flat = np.concatenate(parts, axis=1)
+        slab = np.empty((len(flat), 1 + len(by.start()), flat.shape[1]))
+        slab[:, 0], slab[:, 1:] = flat, by.start()[:, None]
+        self.slab = self._tensor(slab, rows.inputs.dtype)
+
+    def _tensor(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], dtype: torch.dtype) -> torch.Tensor:
+        """Values on the device."""
+        return torch.tensor(np.ascontiguousarray(values), dtype=dtype, device=self.rows.inputs.device)
+
+    def advance(self, first: int, last: int, chosen: Chosen) -> None:
+        """Make steps `first + 1 … last`."""
+        scalars, branch = _scalars(self.by, first, last, self.inputs.dtype, self.inputs.device)
+        work = Work(
+            slab=self.slab.data_ptr(),
+            inputs=self.inputs.data_ptr(),
+            labels=self.labels.data_ptr(),
+            scalars=scalars.data_ptr(),
+            branch=branch.data_ptr(),
+            replicas=len(self.slab),
+            rows=len(self.inputs),
+            points=len(self.inputs),
+            first=first,
+            steps=last - first,
+            scalar_count=scalars.shape[1],
+        )
+        kind, kept = self._choose(work, chosen)
+        work.scale = self.sign * 2 / work.points
+        made = layout(
+            self.architecture, work.points, self.slab.shape[1] - 1, self.inputs.dtype == torch.float64, self.on.memory
+        )
+        if isinstance(made, str):
+            raise ValueError(made)
+        made = made.of(kind)
+        self.on.run(_source(self.by.code, made), made, work)
+        del kept
+
+    def _choose(self, work: Work, chosen: Chosen) -> tuple[Rows, torch.Tensor | None]:
+        """Tell the kernel its rows; the tensor must live as long as it runs."""
+        if chosen is None:
+            return Rows.ALL, None
+        if isinstance(chosen, Minibatches):
+            kept = self._tensor(chosen.replicas, torch.int64)
+            work.points, work.numbers = chosen.batch, kept.data_ptr()
+            work.key = (ctypes.c_uint32 * 2)(*chosen.key)
+            return Rows.DRAWN, kept
+        kept = self._tensor(chosen, torch.int32)
+        work.points, work.chosen = chosen.shape[2], kept.data_ptr()
+        return Rows.GIVEN, kept
+
+    def read(self) -> Parameters:
+        """The parameters now."""
+        flat = self.slab[:, 0].to(dtype=torch.float64, device="cpu").numpy()
+        layers, used = [], 0
+        widths = self.architecture.widths
+        for n_in, n_out in pairwise(widths):
+            weight = flat[:, used : used + n_out * n_in].reshape(-1, n_out, n_in)
+            used += n_out * (n_in + 1)
+            layers.append(Layer(np.ascontiguousarray(weight), np.ascontiguousarray(flat[:, used - n_out : used])))
+        return tuple(layers)
