@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,13 @@ import msgspec
 
 from theorems.errors import InvalidInput
 from verify.certificate.names import FOLDER as CERTIFICATES
-from verify.report import write_reports
+from verify.report import FORMATS, OWN_NAMES, PARTIAL, write_reports
 from verify.results import Results
 
 __all__ = ["OutputFolder", "PartialFolder", "results_json", "write_again"]
 
 RESULTS, MANIFEST = "results.json", "manifest.json"
-OWN = {RESULTS, MANIFEST, "index.html", "report.md", "sharpness.md", "sharpness.csv", "figures", CERTIFICATES}
+OWN = {RESULTS, MANIFEST, CERTIFICATES} | OWN_NAMES
 
 
 def results_json(results: Results) -> str:
@@ -88,7 +88,7 @@ class OutputFolder:
         if not self.path.is_dir():
             raise InvalidInput(f"output folder {str(self.path)!r} is a file; expected a folder or a new name")
         names = {entry.name for entry in self.path.iterdir()}
-        foreign = sorted(names - OWN)
+        foreign = sorted(name for name in names - OWN if not name.startswith(PARTIAL))
         if foreign or (names and RESULTS not in names):
             why = f"such as {foreign[0]!r}" if foreign else f"it has no {RESULTS}"
             raise InvalidInput(
@@ -124,13 +124,13 @@ def _umask() -> int:
     return mask
 
 
-def write_again(results: Results, folder: Path) -> None:
+def write_again(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> None:
     """Write the reports of existing results into a folder. Fails: InvalidInput if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise _unwritable(folder, error) from error
     try:
-        write_reports(results, folder)
+        write_reports(results, folder, formats)
     except OSError as error:
         raise _unwritable(folder, error) from error

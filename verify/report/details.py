@@ -10,12 +10,22 @@ from verify.inference import Verdict
 from verify.report.numbers import NOTHING, bracket, lower, rate, stated, upper
 from verify.report.rows import Row, Split, counted, make_rows, persistence_text, pool, verdict_of
 from verify.report.words import row_sentence
-from verify.results import CaseResult, FindingResult, Results, StartResult, TheoremResult, exact
+from verify.results import (
+    BoundResult,
+    CaseResult,
+    FindingResult,
+    FrequencyResult,
+    Results,
+    StartResult,
+    TheoremResult,
+    exact,
+)
 
 __all__ = ["NO_LINKS", "Bound", "Details", "Finding", "Links", "OptimizerRow", "Run", "all_details", "optimizer_rows"]
 
 Links = Mapping[tuple[str, str], str]
 NO_LINKS: Links = {}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -45,6 +55,8 @@ class Bound:
     rate: str
     margin: str
     optimizers: str
+    exact: BoundResult | None
+    frequency: FrequencyResult | None
 
 
 @dataclass(frozen=True)
@@ -203,6 +215,8 @@ def _bounds(cases: Sequence[CaseResult], certificates: Links) -> Iterable[Bound]
             rate=NOTHING if theorem.rate is None else f"{rate(theorem.rate)} per {theorem.rate_per}",
             margin=NOTHING if theorem.margin is None else lower(exact(theorem.margin)),
             optimizers=_some([case.optimizer for case, _ in group], len(cases)),
+            exact=theorem.bound,
+            frequency=frequency,
         )
 
 
@@ -243,7 +257,9 @@ def _optimizer_row(name: str, cases: Sequence[CaseResult], common: set[str]) -> 
         name=name,
         rates=", ".join(f"{each:g}" for each in rates) or NOTHING,
         findings=tuple(
-            dict.fromkeys(f for case in cases for theorem in case.theorems for f in theorem.hypotheses if f.id in common)
+            dict.fromkeys(
+                f for case in cases for theorem in case.theorems for f in theorem.hypotheses if f.id in common
+            )
         ),
         split=pool(cases),
         frozen=persistence_text(cases, "/"),

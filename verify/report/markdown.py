@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from verify.inference import Verdict
-from verify.report.figures import Drawn
+from verify.report.details import NO_LINKS, Links
+from verify.report.drawing import Drawn
+from verify.report.missing import missing
 from verify.report.numbers import clean
 from verify.report.rows import claim_counts, make_rows, refutations, settings_table, verdict_counts
 from verify.report.sharpness import COLUMNS, SharpnessRow
@@ -17,8 +19,6 @@ from verify.results import Results
 
 __all__ = ["escape_markdown", "markdown_report", "markdown_sharpness"]
 
-Links = Mapping[tuple[str, str], str]
-NO_LINKS: Links = {}
 ENTITIES = re.compile(r"[&<>|`\\]|:(?=//)")
 MARKUP = re.compile(r"[*_~$\[\]]")
 
@@ -30,7 +30,7 @@ def escape_markdown(text: str) -> str:
 
 
 def markdown_report(results: Results, figures: Sequence[Drawn], certificates: Links = NO_LINKS) -> str:
-    """The report as Markdown (tables as on GitHub); figures and certificates are linked from their folders."""
+    """The report as Markdown (tables as on GitHub); figures and certificates are linked, from their folders."""
     rows = make_rows(results)
     counts = verdict_counts(results)
     parts = [
@@ -55,8 +55,11 @@ def markdown_report(results: Results, figures: Sequence[Drawn], certificates: Li
     if found:
         told = [[entry.subject, clean(entry.case.id), clean(entry.judgement.why)] for entry in found]
         parts += ["### Refuted", _table(["what", "case", "why"], told)]
+    listed = missing(results, certificates)
+    if listed:
+        parts.append("\n".join(f"- {escape_markdown(text)}" for text in listed))
     for figure in figures:
-        parts.append(f"![{figure.title}](figures/{figure.axis}.svg)")
+        parts += [f"![{figure.title}](figures/{figure.name}.svg)", figure.caption]
     if rows:
         parts += [
             "## Cases",
@@ -79,6 +82,8 @@ def markdown_report(results: Results, figures: Sequence[Drawn], certificates: Li
                     for row in rows
                 ],
             ),
+            "## In words",
+            "\n".join(f"- {row.verdict.value}: {escape_markdown(row_sentence(row))}" for row in rows),
         ]
     parts += [
         "## Limits",

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from theorems.errors import InvalidInput
-from verify.enclosure.display import at_least
 from verify.inference import Verdict
-from verify.report.numbers import LONGEST, NOTHING, bracket, clean, lower, many
+from verify.report.numbers import LONGEST, NOTHING, bracket, clean, lower
 from verify.results import (
     BoundResult,
     CaseResult,
@@ -173,7 +172,7 @@ class Row:
         if self.bound is None:
             return -1
         gap = 1 - exact(self.bound.lo)
-        return 1e9 if gap == 0 else math.log(gap.denominator) - math.log(gap.numerator)
+        return 1e9 if gap <= 0 else math.log(gap.denominator) - math.log(gap.numerator)
 
     @property
     def seen_order(self) -> float:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from verify.enclosure.display import at_least, at_most
 from verify.inference import Verdict
-from verify.report.numbers import NOTHING, bracket, clean, float_text_down, float_text_up, lower, stated, upper
+from verify.report.numbers import NOTHING, bracket, clean, lower, stated, upper
 from verify.report.rows import counted, verdict_of
 from verify.results import CaseResult, FrequencyResult, Results, StartResult, TheoremResult, exact
 
-__all__ = ["COLUMNS", "SharpnessRow", "sharpness_csv", "sharpness_rows"]
+__all__ = ["COLUMNS", "SharpnessRow", "sharpness_rows"]
 
 COLUMNS = (
     *("data", "initialization", "network", "optimizers", "theorem", "event", "proved", "seen", "limits"),
@@ -95,14 +92,3 @@ def _of_start(start: StartResult, cases: Sequence[CaseResult]) -> Iterator[Sharp
         if group[0][1].is_lower and group[0][1].frequency is not None
     ]
     yield from sorted((row for row in rows if row.bound > 0), key=lambda row: -row.bound)
-
-
-def sharpness_csv(rows: Sequence[SharpnessRow]) -> str:
-    """The table as CSV, with exact numbers in further columns."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, "bound_lo", "frequency_lo", "frequency_hi"])
-    for row in rows:
-        numbers = (at_least(row.bound, 17), at_least(exact(row.frequency.lo), 17), at_most(exact(row.frequency.hi), 17))
-        writer.writerow([*row.cells, *numbers])
-    return text.getvalue()

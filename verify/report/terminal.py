@@ -87,6 +87,9 @@ def _sweep(name: str, rows: list[Row]) -> list[RenderableType]:
         for row in listed:
             _add(table, row, common)
         parts.append(table)
+    best = strongest(rows)
+    if best is not None:
+        parts += [Text(), Text(f"In words, the strongest: {row_sentence(best)}")]
     return parts
 
 

@@ -62,16 +62,15 @@ def _claimed(row: Row) -> str:
     who, name = _who(row), row.theorem
     match row.verdict:
         case Verdict.NOT_APPLICABLE:
-            return f"no theorem that was asked gives a bound for training with {who} ({name}: {clean(row.best.judgement.why)})"
+            return f"no theorem gives a bound for training with {who} ({name}: {clean(row.best.judgement.why)})"
         case Verdict.VACUOUS:
             return f"the bound for training with {who} ({name}) allows every probability and says nothing"
     if row.bound is None:
         return f"there is no bound for training with {who} ({name}: {clean(row.best.judgement.why)})"
     if not row.best.is_lower:
         return f"{clean(row.best.event)} has probability at most {_high(exact(row.bound.hi))} ({name})"
-    return (
-        f"training with {who} misses every global minimizer with probability at least {_low(exact(row.bound.lo))} ({name})"
-    )
+    chance = f"probability at least {_low(exact(row.bound.lo))} ({name})"
+    return f"training with {who} misses every global minimizer with {chance}"
 
 
 def _seen(row: Row) -> list[str]:
@@ -111,9 +110,11 @@ def _trained(row: Row) -> str:
     if not trained:
         return UNTRAINED
     reached = sum(case.run.trials - case.run.risk.events - case.run.risk.lost for case in row.cases)
-    told = f"of {many(trained, 'network')} trained, {_none(row.split.counts[0])} had it from the start"
+    events = dict.fromkeys(clean(case.run.event) for case in row.cases)
+    it = "it" if row.frequency is not None and list(events) == [clean(row.best.event)] else " or ".join(events)
+    told = f"of {many(trained, 'network')} trained, {_none(row.split.counts[0])} started with {it}"
     died, lost = row.split.counts[1], sum(case.run.risk.lost for case in row.cases)
-    told += f", {_none(died)} got it later and {_none(reached)} brought the risk down to U"
+    told += f", {_none(died)} came to it later and {_none(reached)} brought the risk down to U"
     return told + (f" ({lost:,} not decided)" if lost else "")
 
 

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const table = document.getElementById("verdict-table");
+  const data = JSON.parse(document.getElementById("report-data").textContent);
   const details = [...document.querySelectorAll("details")];
   const reveal = () => {
     const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
@@ -8,13 +8,39 @@
   };
   addEventListener("hashchange", reveal);
   reveal();
-  for (const tools of document.querySelectorAll(".tools")) tools.hidden = false;
+  for (const tools of document.querySelectorAll(".tools, .copy")) tools.hidden = false;
+
   const openAll = document.getElementById("open-all");
   if (openAll) openAll.addEventListener("click", () => {
     const open = details.some((item) => !item.open);
     for (const item of details) item.open = open;
     openAll.textContent = open ? "Close all" : "Open all";
   });
+
+  const source = [data.title, data.created, `seed ${data.seed}`, `nonconv ${data.nonconv}`, data.revision];
+  for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", async () => {
+    const sentence = button.parentElement.firstChild.textContent.trim();
+    const numbers = data.rows.find((row) => row.words === sentence);
+    const told = `${sentence} [${source.filter(Boolean).join("; ")}] ${JSON.stringify(numbers || {})}`;
+    try {
+      await navigator.clipboard.writeText(told);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.parentElement);
+      button.textContent = "Selected: copy it";
+    }
+  });
+
+  const save = document.getElementById("save-data");
+  if (save) save.addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([JSON.stringify(data, null, 1)], {type: "application/json"}));
+    link.download = "nonconv-report.json";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href));
+  });
+
+  const table = document.getElementById("verdict-table");
   if (!table) return;
   const body = table.tBodies[0];
   const rows = [...body.rows];
@@ -25,15 +51,22 @@
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     for (const row of rows) {
-      const told = row.textContent.toLowerCase();
+      const told = `${row.textContent} ${row.dataset.optimizers}`.toLowerCase();
       const match = words.every((word) => told.includes(word)) && (!verdict.value || row.dataset.verdict === verdict.value);
       row.hidden = !match;
       count += match;
     }
     shown.textContent = `${count} of ${rows.length} rows`;
   };
-  text.addEventListener("input", filter);
-  verdict.addEventListener("change", filter);
+  for (const field of [text, verdict]) {
+    field.addEventListener("input", filter);
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !field.value) return;
+      field.value = "";
+      event.preventDefault();
+      filter();
+    });
+  }
   filter();
   const value = (row, index) => {
     const cell = row.cells[index];
