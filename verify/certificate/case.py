@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +21,7 @@ from verify.certificate.terms import CannotBeWritten, Json, ratio
 
 __all__ = ["CertificateData", "case_part", "certificate_data", "common_class", "prose"]
 
-MAX_PROSE, MAX_NUMBERS = 2000, 200_000
+MAX_PROSE, MAX_NUMBERS, MAX_DENOMINATOR_BITS = 2000, 200_000, 8192
 
 
 def prose(text: str) -> str:
@@ -54,8 +55,18 @@ def certificate_data(data: DataSet, most: int) -> CertificateData:
         ) from None
     text = "".join(f"{','.join(row)}\n" for row in rows)
     digest = hashlib.sha256(text.encode("ascii")).hexdigest()
-    fits = len(text) <= most and len(rows) * len(rows[0]) <= MAX_NUMBERS
+    fits = len(text) <= most and len(rows) * len(rows[0]) <= MAX_NUMBERS and _short_denominator(data)
     return CertificateData(rows if fits else None, digest)
+
+
+def _short_denominator(data: DataSet) -> bool:
+    """Whether the least common denominator is one that the checker bears."""
+    common = 1
+    for values in (*data.inputs, *(label for _, label in data.rows)):
+        common = math.lcm(common, *(value.denominator for value in values))
+        if common.bit_length() > MAX_DENOMINATOR_BITS:
+            return False
+    return True
 
 
 def case_part(problem: Problem, optimizer: Json, data: CertificateData, name: str) -> Json:

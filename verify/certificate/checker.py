@@ -25,11 +25,15 @@ from typing import Any
 
 __all__ = ["Outcome", "Rejected", "check_bytes", "check_file", "evaluate_term", "infix", "main"]
 
+VERSION = "nonconv-certificate/2"
 MAX_BYTES, MAX_DEPTH, MAX_WORK, MAX_BITS = 2**21, 64, 6_000_000, 65536
+DATA_BITS = 8192
 Json = Any
 Span = tuple[int, int]
+Value = Span | list[Span]  # a number, or a vector
 NONE: Mapping[str, int] = {}
 Vector = tuple[Fraction, ...]
+Line = tuple[Fraction, Fraction]
 
 
 class Rejected(Exception):
@@ -345,11 +349,22 @@ FUNCTIONS: dict[str, Callable[[int, int], Span]] = {
     "atan": atan_at,
     "erf": erf_at,
 }
+ARGUMENTS = {
+    "pow": 2,
+    "tail": 3,
+    "sub": 2,
+    "div": 2,
+    "sum": 1,
+    "init": 1,
+    "rest": 1,
+    **dict.fromkeys(FUNCTIONS, 1),
+}
 KINDS = {
     "closed": "kind term",
     "recursion": "kind state start parameters step layers result",
     "chain": "kind widths first success enough",
     "program": "kind steps result",
+    "backward": "kind first turns widths rays two_rays lines",
     "best": "kind names bounds",
     "number": "kind value",
 }
@@ -397,8 +412,15 @@ class Arithmetic:
             self.work.spend(size >> 8)
         return x
 
-    def term(self, t: Json, names: Mapping[str, Span], exponents: Mapping[str, int] = NONE) -> Span:
-        """Enclose a term; `exponents` are the names that stand for known integers."""
+    def term(self, t: Json, names: Mapping[str, Value], exponents: Mapping[str, int] = NONE) -> Span:
+        """Enclose a term that is a number; `exponents` are the names that stand for known integers."""
+        found = self.value(t, names, exponents)
+        if isinstance(found, list):
+            raise Rejected("term: a vector in place of a number")
+        return found
+
+    def value(self, t: Json, names: Mapping[str, Value], exponents: Mapping[str, int]) -> Value:
+        """Enclose a term that is a number or a vector."""
         self.work.spend(self.unit)
         if isinstance(t, str):
             if t in ("pi", "e"):
@@ -408,23 +430,69 @@ class Arithmetic:
                 return names[t]
             return self.small(self.span(rational(t, "term")))
         op, *parts = listed(t, "term", 2, 4097)
+        need(isinstance(op, str), "term: expected the name of an operation")
+        need(
+            op not in ARGUMENTS or len(parts) == ARGUMENTS[op],
+            f"term: no operation {shown(op)} of {len(parts)} arguments",
+        )
         if op == "pow":
-            need(len(parts) == 2, "term: pow has two arguments")
-            n = exponents.get(parts[1], parts[1]) if isinstance(parts[1], str) else parts[1]
-            return self.small(self.power(self.term(parts[0], names, exponents), whole(n, "pow", -(10**6), 10**6)))
+            given = exponents.get(parts[1], parts[1]) if isinstance(parts[1], str) else parts[1]
+            power = whole(given, "pow", -(10**6), 10**6)
+            return self.entries(lambda v: self.small(self.power(v[0], power)), [self.value(parts[0], names, exponents)])
         if op == "tail":
-            need(len(parts) == 3, "term: tail has three arguments")
             n = whole(parts[0], "tail", 1, 10**6)
             k = whole(parts[1], "tail", 1, n)
             return self.tail(n, k, self.term(parts[2], names, exponents))
-        need(isinstance(op, str), "term: expected the name of an operation")
-        values = [self.term(part, names, exponents) for part in parts]
-        if op in FUNCTIONS and len(values) == 1:
+        values = [self.value(part, names, exponents) for part in (parts[1:] if op == "join" else parts)]
+        if op in ("vector", "sum", "init", "rest", "join"):
+            return self.vector(op, values, parts[0])
+        return self.entries(lambda v: self.operation(op, v), values)
+
+    def entries(self, operation: Callable[[list[Span]], Span], values: list[Value]) -> Value:
+        """An operation on numbers, or entry by entry."""
+        sizes = {len(v) for v in values if isinstance(v, list)}
+        if not sizes:
+            return operation([v for v in values if not isinstance(v, list)])
+        need(len(sizes) == 1, "term: vectors of several lengths")
+        self.work.spend(4 * self.unit * max(sizes))
+        return [operation([v[i] if isinstance(v, list) else v for v in values]) for i in range(max(sizes))]
+
+    def vector(self, op: str, values: list[Value], cells: Json) -> Value:
+        """The operations that make vectors, or one number of a vector."""
+        lists = [v if isinstance(v, list) else [v] for v in values]
+        self.work.spend(4 * self.unit * sum(map(len, lists)))
+        if op == "vector":
+            found = [entry for v in lists for entry in v]
+            need(len(found) <= 4096, "vector: more than 4096 entries")
+            return found
+        need(all(isinstance(v, list) for v in values), f"{op}: expected vectors")
+        if op == "sum":
+            return self.small((sum(v[0] for v in lists[0]), sum(v[1] for v in lists[0])))
+        if op != "join":
+            need(len(lists[0]) > 1, f"{op}: nothing is left")
+            return lists[0][:-1] if op == "init" else lists[0][1:]
+        need(len(lists) in (2, 4), "join: expected one pair of vectors, or two")
+        x, y = lists[:2]
+        need(all(map(len, lists)) and list(map(len, lists)) == [len(x), len(y)] * (len(lists) // 2), "join: lengths")
+        self.work.spend(4 * self.unit * len(x) * len(y) * len(lists))
+        rows = [listed(row, "join", len(y), len(y)) for row in listed(cells, "join", len(x), len(x))]
+        size = 1 + max(whole(c, "join", 0, 4095) for row in rows for c in row)
+        low, high = [0] * size, [0] * size
+        for first, second in zip(lists[::2], lists[1::2], strict=True):
+            for a, row in zip(first, rows, strict=True):
+                for b, c in zip(second, row, strict=True):
+                    product = self.times(a, b)
+                    low[c], high[c] = low[c] + product[0], high[c] + product[1]
+        return [self.small(pair) for pair in zip(low, high, strict=True)]
+
+    def operation(self, op: str, values: list[Span]) -> Span:
+        """An operation on numbers."""
+        if op in FUNCTIONS:
             return self.function(op, values[0])
-        if op in ("sub", "div") and len(values) == 2:
+        if op in ("sub", "div"):
             x, y = values
             return self.small((x[0] - y[1], x[1] - y[0]) if op == "sub" else self.over(x, y))
-        need(op in ("add", "mul", "max", "min"), f"term: no operation {shown(op)} of {len(values)} arguments")
+        need(op in ("add", "mul", "max", "min"), f"term: no operation {shown(op)}")
         if op == "mul":
             result = values[0]
             for value in values[1:]:
@@ -474,12 +542,13 @@ class Arithmetic:
             values = [self.shape(each, names, inside=True) for each in parts[1]]
             return max(v[0] for v in values), max(v[1] for v in values)
         if kind == "program":
-            known = dict(names)
+            known: dict[str, Value] = dict(names)
             for entry in listed(parts[0], "program"):
                 name, t = listed(entry, "program", 2, 2)
-                known |= zip(fresh([name], known), [self.term(t, known)], strict=True)
+                known |= zip(fresh([name], known), [self.value(t, known, NONE)], strict=True)
             return self.term(parts[1], known)
-        return self.recursion(parts, names) if kind == "recursion" else self.chain(parts, names)
+        follow = {"recursion": self.recursion, "chain": self.chain, "backward": self.backward}[kind]
+        return follow(parts, names)
 
     def recursion(self, parts: list[Json], names: Mapping[str, Span]) -> Span:
         state, start, parameters, step, layers, result = parts
@@ -495,6 +564,85 @@ class Arithmetic:
                 now = {**fixed, **dict(zip(variables, values, strict=True))}
                 values = [self.term(t, now, integers) for t in step]
         return self.term(result, {**names, **dict(zip(variables, values, strict=True))})
+
+    def backward(self, parts: list[Json], names: Mapping[str, Span]) -> Span:
+        """Check lines of survival from the last layer to the first, and put in what is known of the first."""
+        first, turns, sizes, rays, pair, lines = parts
+        widths = [whole(n, "backward: widths", 1, 10**6) for n in listed(sizes, "backward: widths", 1, 20_000)]
+        count, two = whole(rays, "rays", 1, 10**9), flag(pair, "two_rays")
+        need(count == 2 or not two, "backward: two_rays, but not two rays")
+        layers = list(zip(widths, widths[1:], listed(lines, "lines", len(widths) - 1, len(widths) - 1), strict=False))
+        high, slope, kept = Fraction(1), Fraction(0), count << 8192
+        for before, n, line in reversed(layers):
+            top, tilt, by = listed(line, "line", 3, 3)
+            a, b = rational(top, "line", 0), rational(tilt, "line", 0)
+            kept -= kept >> n  # rounded up
+            if by == "rays":
+                shown_by = b == 0 and a * 2**8192 >= kept
+            elif by == "wide":
+                shown_by = a >= high and b >= slope
+            else:
+                signs = Fraction(1, 2 ** (before * n)) if before * n <= 4096 else Fraction(0)
+                shown_by = self.line_holds((a, b), (high, slope), (n, signs, two), by)
+            self.work.spend(self.unit)
+            need(shown_by, "backward: a line does not follow from the next one")
+            high, slope = a, b
+        n, off = widths[0], ["pow", "1/2", widths[0]]
+        y = {"y": self.term(turns, names)}
+        joined = ["mul", text_of(Fraction(n, 2)), off, "y", ["pow", ["max", ["sub", "1", "y"], "0"], n - 1]]
+        image = ["sub", ["mul", text_of(contraction(n)), "y"], joined] if 1 < n <= 1000 else "0" if n == 1 else "y"
+        if two and n <= 1000:
+            bent = ["sub", text_of(n + 1), ["mul", text_of(Fraction(n * (n - 1), 4)), "y"]]
+            image = ["min", image, ["mul", "y", ["sub", "1", ["mul", off, bent]]]]
+        length, alive = self.term(image, y), self.term(first, names)
+        low, most = self.times(self.span(high), alive), self.times(self.span(slope), length)
+        return self.one - low[1] - most[1], self.one - low[0] - most[0]
+
+    def line_holds(self, line: Line, after: Line, layer: tuple[int, Fraction, bool], by: Json) -> bool:
+        """Whether `a + b y >= a' p(y) + b' g(y)` for all y, by affine upper bounds of p and g on cells."""
+        n, signs, two = layer
+        need(n <= 1000, "line: cells for a layer of more than 1000 neurons")
+        end = Fraction(1, 2) if two else Fraction(1)
+        places = [Fraction(0), *(rational(y, "line: cells") for y in listed(by, "line: cells")), end]
+        need(all(u < v for u, v in pairwise(places)), "line: the ends of the cells are not in order")
+        rho = contraction(n)
+        beyond = self.one - self.span(signs)[0], self.span(rho)[1]  # beyond 1 both sides are affine
+        far = two or (self.above(line, after, end, *beyond) and line[1] >= after[1] * rho)
+        return far and all(self.cell_holds(line, after, layer, u, v) for u, v in pairwise(places))
+
+    def above(self, line: Line, after: Line, y: Fraction, alive: int, length: int) -> bool:
+        """Whether `a + b y >= a' alive + b' length`."""
+        high, slope = (self.span(value)[1] for value in after)
+        most = self.times((high, high), (alive, alive))[1] + self.times((slope, slope), (length, length))[1]
+        return self.span(line[0] + line[1] * y)[0] >= most
+
+    def cell_holds(self, line: Line, after: Line, layer: tuple[int, Fraction, bool], u: Fraction, v: Fraction) -> bool:
+        """The same at both ends of a cell, and so on all of it."""
+        ends = zip((u, v), *self.cell(*layer, u, v), strict=True)
+        return all(self.above(line, after, y, alive, length) for y, alive, length in ends)
+
+    def cell(self, n: int, signs: Fraction, two: bool, u: Fraction, v: Fraction) -> tuple[list[int], list[int]]:
+        """Values at u and v of affine upper bounds of p and of g on the cell [u, v] (FORMAT section 7)."""
+        self.work.spend(n * self.unit)
+        off, m, h, ends = Fraction(1, 2**n), (u + v) / 2, (v - u) / 2, (u, v)
+
+        def part(factor: Fraction, base: Fraction, k: int) -> Span:
+            return self.times(self.span(factor), self.power(self.span(base), k))
+
+        alive = [self.one - part(off * (1 - m + side * n * h), 1 - m, n - 1)[0] for side in (1, -1)]
+        if self.span(signs)[0] >= part(off, 1 - m, n)[1]:
+            alive = [self.one - self.span(signs)[0]] * 2
+        low = [part(y, 1 - y, n - 1) for y in ends]  # of y (1-y)^(n-1): concave up to 2/n, convex beyond
+        if n * u < 2 < n * v:
+            low = [min(low)] * 2
+        elif n * u >= 2:
+            low = [part(m * (1 - m) + side * (n * m - 1) * h, 1 - m, n - 2) for side in (1, -1)]
+        weight = self.span(off * n / 2 if n > 1 else Fraction(0))
+        length = [self.span(contraction(n) * y)[1] - self.times(weight, r)[0] for y, r in zip(ends, low, strict=True)]
+        if two:
+            bent = [self.span(y * (1 - off * (n + 1 - n * (n - 1) * y / 4)))[1] for y in ends]
+            length = min(length, bent, key=sum)
+        return alive, length
 
     def chain(self, parts: list[Json], names: Mapping[str, Span]) -> Span:
         """Follow lower and upper bounds of the probabilities of the values of S that are not absorbed."""
@@ -546,7 +694,7 @@ class Arithmetic:
         )
 
 
-def fresh(found: Json, taken: Mapping[str, Span]) -> list[str]:
+def fresh(found: Json, taken: Mapping[str, object]) -> list[str]:
     """New variable names: well formed, distinct, not in use."""
     names = listed(found, "names", 0, 64)
     for name in names:
@@ -554,6 +702,11 @@ def fresh(found: Json, taken: Mapping[str, Span]) -> list[str]:
         need(bool(good), "shape: a variable has no proper or no new name")
     need(len(set(names)) == len(names), "shape: a variable is named twice")
     return names
+
+
+def contraction(n: int) -> Fraction:
+    """`rho(n)`: upper bound of the mean growth of a tour's length."""
+    return 1 - Fraction(n + 2, 2 ** (n + 1)) if n > 1 else Fraction(0)
 
 
 def is_integer(t: Json) -> bool:
@@ -592,6 +745,8 @@ def infix(value: Json) -> str:
             return f"the largest of {'; '.join(infix(each) for each in v['bounds'])}"
         if kind == "program":
             return f"{infix(v['result'])} where {', '.join(f'{a} = {infix(t)}' for a, t in v['steps'])}"
+        if kind == "backward":
+            return f"1 - (a_1 {infix(v['first'])} + b_1 g_1({infix(v['turns'])})), lines {v['lines']}"
         if kind == "chain":
             each = ", ".join(f"{count} x {infix(t)}" for count, t in v["success"])
             told = f"S_1 ~ Bin(l_1, {infix(v['first'])}), then success {each or 'never'}, layer widths {v['widths']}"
@@ -605,6 +760,8 @@ def infix(value: Json) -> str:
     if not isinstance(value, list):
         return str(value)
     op, *parts = value
+    if op == "join":
+        parts[0] = "cells"
     signs = {"add": " + ", "mul": " ", "sub": " - ", "div": "/", "pow": "^"}
     inner = [infix(part) for part in parts]
     return f"({signs[op].join(inner)})" if op in signs else f"{op}({', '.join(inner)})"
@@ -686,6 +843,19 @@ class Case:
     opposite: bool
     inputs: list[Vector] = field(default_factory=list)
     means: list[Vector] = field(default_factory=list)
+    labels: list[list[Vector]] = field(default_factory=list)
+
+    def risk(self, outputs: Sequence[Vector]) -> Fraction:
+        """Mean squared distance of the labels from these outputs, one an input."""
+        rows = [(y, f) for group, f in zip(self.labels, outputs, strict=True) for y in group]
+        return sum((squares(y, f) for y, f in rows), Fraction(0)) / len(rows)
+
+    @property
+    def constant_risk(self) -> Fraction:
+        """Least risk of a constant, `nu + V`."""
+        labels = [y for group in self.labels for y in group]
+        mean = tuple(sum(column, Fraction(0)) / len(labels) for column in zip(*labels, strict=True))
+        return self.risk([mean] * len(self.labels))
 
     @property
     def hidden(self) -> list[int]:
@@ -719,15 +889,21 @@ def read_case(value: Json, answer: Answer) -> Case:
     found = runs_of(runs, "laws", 3, count, count)
     laws = [(read_law(w, bias=False), read_law(b, bias=True), n) for n, w, b in found]
     expanded = [(weight, bias) for weight, bias, n in laws for _ in range(n)]
-    name, held, failed = members(optimizer, "name holds fails", "optimizer")
+    holds, fails = read_optimizer(optimizer, answer)
+    return read_data(data, Case(widths, independent, expanded, holds, fails, [], 0, False), answer)
+
+
+def read_optimizer(value: Json, answer: Answer) -> tuple[set[str], set[str]]:
+    """The properties that hold and those that fail, with what follows."""
+    name, held, failed = members(value, "name holds fails", "optimizer")
     holds, fails = read_properties(held, "holds"), read_properties(failed, "fails")
+    label = prose(name, "optimizer")
     if holds or fails:
         told = f"has {', '.join(held) or 'nothing'}, lacks {', '.join(failed) or 'nothing'}"
-        answer.rests.append(f"the optimizer {prose(name, 'optimizer')} {told}")
-    prose(name, "optimizer")
+        answer.rests.append(f"the optimizer {label} {told}")
     fails |= {weaker for weaker, implied in IMPLIED.items() if fails & set(implied.split())}
     need(not holds & fails, "optimizer: a property both holds and fails")
-    return read_data(data, Case(widths, independent, expanded, holds, fails, [], 0, False), answer)
+    return holds, fails
 
 
 def read_properties(value: Json, what: str) -> set[str]:
@@ -754,14 +930,17 @@ def read_data(value: Json, case: Case, answer: Answer) -> Case:
         return case
     need(numbers is None, "data: numbers beside rows")
     need(len(listed(rows, "rows", 1)) * (columns + outputs) <= 200_000, "data: more than 200000 numbers")
-    hashed, members_of = hashlib.sha256(), dict[Vector, list[Vector]]()
+    hashed, members_of, denominator = hashlib.sha256(), dict[Vector, list[Vector]](), 1
     for row in rows:
         exact = tuple(rational(v, "rows") for v in listed(row, "rows", columns + outputs, columns + outputs))
+        denominator = lcm(denominator, *(v.denominator for v in exact))
+        need(denominator.bit_length() <= DATA_BITS, f"data: the common denominator is above 2^{DATA_BITS}")
         hashed.update((",".join(row) + "\n").encode("ascii"))
         members_of.setdefault(exact[:columns], []).append(exact[columns:])
     need(hashed.hexdigest() == digest, "data: sha256 is not that of the rows")
     case.inputs = sorted(members_of)
-    case.means = [tuple(sum(y) / len(members_of[x]) for y in zip(*members_of[x], strict=True)) for x in case.inputs]
+    case.labels = [members_of[x] for x in case.inputs]
+    case.means = [tuple(sum(y) / len(group) for y in zip(*group, strict=True)) for group in case.labels]
     case.ranges = [(min(column), max(column)) for column in zip(*case.inputs, strict=True)]
     directions = {ray_of(x) for x in case.inputs if any(x)}
     case.rays = len(directions)
@@ -840,7 +1019,7 @@ def read_theorem(value: Json, case: Case, answer: Answer) -> Claim:
     return Claim(ident, expected, m, asked.split(), keeps.split(), signed, flat)
 
 
-def check_hypotheses(value: Json, case: Case, claim: Claim, p_dead: Json, answer: Answer) -> str:
+def check_hypotheses(value: Json, case: Case, claim: Claim, p_dead: Json, work: Work, answer: Answer) -> str:
     """The combined status."""
     entries = [
         members(e, "id status evidence why certificate", "hypothesis") for e in listed(value, "hypotheses", 0, 9)
@@ -852,7 +1031,7 @@ def check_hypotheses(value: Json, case: Case, claim: Claim, p_dead: Json, answer
         prose(evidence, f"{ident}: evidence"), prose(why, f"{ident}: why")
         found: str | None
         if ident == "optimal-risk-above-noise":
-            found = risk_status(certificate, status, case, claim)
+            found = risk_status(certificate, status, case, claim, work)
         else:
             need(certificate is None, f"{ident}: expected no certificate")
             found = status_of(ident, case, claim, p_dead)
@@ -897,7 +1076,7 @@ def status_of(ident: str, case: Case, claim: Claim, p_dead: Json) -> str | None:
     return "holds" if facts[ident] else "fails"
 
 
-def risk_status(certificate: Json, stated: str, case: Case, claim: Claim) -> str | None:
+def risk_status(certificate: Json, stated: str, case: Case, claim: Claim, work: Work) -> str | None:
     """What a certificate shows about the optimal risk of the network without the dead neurons."""
     if certificate is None:
         return "unknown" if stated == "unknown" else None
@@ -920,7 +1099,7 @@ def risk_status(certificate: Json, stated: str, case: Case, claim: Claim) -> str
     else:
         widths = [left, *later, case.widths[-1]]
         for x, y in zip(case.inputs, case.means, strict=True):
-            need(output(extra[0], x, widths) == y, "optimal risk: the network misses a mean")
+            need(output(extra[0], x, widths, work) == y, "optimal risk: the network misses a mean")
     return "holds" if kind in ("constant", "runs") else "fails"
 
 
@@ -950,7 +1129,7 @@ def affine_runs(chosen: Json, case: Case) -> int:
     return count
 
 
-def output(layers: Json, x: Vector, widths: list[int]) -> Vector:
+def output(layers: Json, x: Vector, widths: list[int], work: Work) -> Vector:
     """The output of a network of these widths or smaller ones at an input."""
     need(len(listed(layers, "network")) == len(widths), "network: wrong number of layers")
     for number, (rows, width) in enumerate(zip(layers, widths, strict=True)):
@@ -958,6 +1137,8 @@ def output(layers: Json, x: Vector, widths: list[int]) -> Vector:
         values = []
         for row in listed(rows, "network", width if last else 0, width):
             *weights, bias = (rational(v, "network") for v in listed(row, "network", len(x) + 1, len(x) + 1))
+            size = max(v.denominator.bit_length() for v in (*weights, bias, *x))
+            work.spend(len(row) * (1 + size // 128))
             values.append(sum(map(mul, weights, x), bias))
         x = tuple(values) if last else tuple(max(v, Fraction(0)) for v in values)
     return x
@@ -1099,8 +1280,11 @@ def squares(x: Vector, y: Vector) -> Fraction:
 # --- rebuilt bounds --------------------------------------------------------------------------------------------------
 
 
-def rebuild(case: Case, claim: Claim, given: set[str]) -> Json:
-    """The bound by the table of FORMAT section 9, as a shape; None for theorems that are not in it."""
+def rebuild(case: Case, claim: Claim, given: set[str], backward: Sequence[Json] = ()) -> Json:
+    """The bound by the table of FORMAT section 9, as a shape; None for theorems that are not in it.
+
+    backward = shapes whose lines are used again, with what is known of the first layer.
+    """
     hidden, ident, m = case.hidden, claim.ident, claim.dead or case.hidden[0]
     later = range(2, len(hidden) + 1)
 
@@ -1168,10 +1352,14 @@ def rebuild(case: Case, claim: Claim, given: set[str]) -> Json:
 
         first = alive(["max", "p_1" if "p_1" in given else "0", ["sub", HALF, ["div", z, "4"]]])
         death = ["div", "c", ["mul", "2", "s"]]
+        for part in backward:
+            need(part["widths"] == hidden and part["rays"] == max(case.rays, 1), "backward: not the widths or the rays")
+        allowed = [part for part in backward if not part["two_rays"] or (z != "nu_0" and case.normal())]
         factor = ["min", text_of(max(case.rays, 1)), ["add", "1", ["div", z, "2"]]]
         return [
             contraction(["mul", turn(1), z], first, death, lambda k: ["0", turn(k)]),
             product(factor, (1, *later), lambda k: off(case.widths[k])),
+            *({**part, "first": first, "turns": ["div", z, "2"]} for part in allowed),
         ]
 
     if ident == "T1":
@@ -1207,34 +1395,109 @@ def rebuild(case: Case, claim: Claim, given: set[str]) -> Json:
 VERDICTS = ("CONFIRMED", "CONSISTENT", "REFUTED", "NOT APPLICABLE", "UNDECIDED", "VACUOUS")
 COMPARISON = "events lost trials interval alpha lo hi dtype resolution verdict"
 TAIL_BITS = 288
+RUN, MOST_RUNS = "optimizer risk persistence", 1000
 Ends = tuple[Fraction, Fraction]
 
 
-def check_comparison(value: Json, case: Case, claim: Claim, status: str, bound: Ends | None, answer: Answer) -> None:
+@dataclass(frozen=True)
+class Stand:
+    """What comparisons are made with: the combined status, the bound, and the level where its split is given."""
+
+    status: str
+    bound: Ends | None
+    level: Fraction | None
+
+
+def read_level(value: Json, answer: Answer) -> Fraction | None:
+    """The level of each comparison, where the file says how the total was split."""
+    if value is None:
+        return None
+    total, reserved, number = members(value, "total reserved comparisons", "level")
+    whole_level, kept = rational(total, "level", 0, 1), 1 - rational(reserved, "level", 0, 1)
+    n = whole(number, "level", 1, 10**9)
+    need(0 < whole_level < 1 and kept > 0, "level: nothing to share")
+    answer.rests.append(f"{n} comparisons were named in advance, with a total level of {shown(total)}")
+    answer.derived.append(f"level of each comparison: {whole_level * kept / n}")
+    return whole_level * kept / n
+
+
+def check_comparison(value: Json, what: str, relation: str, case: Case, stand: Stand, answer: Answer) -> None:
     """Limits, resolution and verdict (FORMAT section 10)."""
-    events, missed, trials, kind, level, low, high, dtype, gap, verdict = members(value, COMPARISON, "comparison")
+    events, missed, trials, kind, level, low, high, dtype, gap, verdict = members(value, COMPARISON, what)
     n = whole(trials, "trials", 1, 10**8)
     k, lost = whole(events, "events", 0, n), whole(missed, "lost", 0, n)
     need(k + lost <= n, "counts: more events and lost ones than trials")
     alpha = rational(level, "alpha")
     need(Fraction(1, 2**128) <= alpha < 1, "alpha: expected a number from 2^-128 to 1")
+    need(stand.level in (None, alpha), "alpha: not the share of the total level")
     lo, hi = rational(low, "lo", 0, 1), rational(high, "hi", 0, 1)
     need(lo <= hi, "limits: lo is above hi")
     sequence = choice(kind, ("clopper-pearson", "confidence-sequence"), "interval") == "confidence-sequence"
-    for name, told, limit, count in (("lower limit", low, lo, k), ("upper limit", high, 1 - hi, n - k - lost)):
+    for name, limit, count in (("lower limit", lo, k), ("upper limit", 1 - hi, n - k - lost)):
         need(is_excluded(limit, count, n, alpha, sequence), f"{name}: not shown to be valid at level {shown(level)}")
-        answer.derived.append(f"{name} {told} at level {level} ({kind})")
-        answer.met(name)
-    answer.rests.append(f"{k} events and {lost} lost ones in {n} independent replicas; level and interval named before")
+        answer.met(f"{what}: {name}")
+    answer.derived.append(f"{what}: limits [{low}, {high}] at level {level} ({kind})")
+    answer.rests.append(f"{what}: {k} events and {lost} lost ones in {n} independent replicas; interval named before")
     parameters = sum(b * (a + 1) for a, b in pairwise(case.widths))
     single = choice(dtype, ("float32", "float64"), "dtype") == "float32"
     step = max(Fraction(1, 100_000), Fraction(parameters * single, 2**23))
     need(rational(gap, "resolution") == step, f"resolution: expected {step}")
-    answer.met("resolution")
-    right = verdict_of(claim.relation, status, bound, (lo, hi), step)
+    answer.met(f"{what}: resolution")
+    right = verdict_of(relation, stand.status, stand.bound, (lo, hi), step)
     need(choice(verdict, VERDICTS, "verdict") == right, f"verdict: {verdict}, but the rules give {right}")
-    answer.derived.append(f"verdict {verdict}")
-    answer.met("verdict")
+    answer.derived.append(f"{what}: verdict {verdict}")
+    answer.met(f"{what}: verdict")
+
+
+def check_training(value: Json, case: Case, claim: Claim, stand: Stand, arithmetic: Arithmetic, answer: Answer) -> None:
+    """The risk level, the margin, and the trained replicas of each optimizer (FORMAT section 10a)."""
+    level, network, gap, runs = members(value, "risk network margin runs", "training")
+    upper = claim.relation == "p <= B"
+    need(not upper or level is gap is None, "training: no risk follows from an upper bound of a probability")
+    constant = claim.dead in (None, case.hidden[0])
+    least = case.constant_risk if case.labels else None
+    most = None if level is None else rational(level, "risk")
+    if most is not None and constant and least is not None:
+        need(most < least, "risk: the level is not below the risk of every constant")
+        answer.derived.append(f"the event forces a risk above U = {level}: nu + V = {least}")
+    elif most is not None:
+        answer.taken.append(f"the event forces a risk above U = {level}")
+    reached = None
+    if network is not None:
+        need(bool(case.labels), "training: a network without rows")
+        need(not case.hidden[1:] or min(case.hidden[1:]) >= case.widths[-1], "network: a later layer is too narrow")
+        widths, work = [case.hidden[0], case.widths[-1]], arithmetic.work
+        outputs = [output(network, x, widths, work) for x in case.inputs]
+        size = max(v.denominator.bit_length() for f in outputs for v in f)
+        work.spend(sum(map(len, case.labels)) * widths[1] * (1 + (size + DATA_BITS) // 512))
+        reached = case.risk(outputs)
+        need(most is None or reached <= most, "risk: the network does not reach the level")
+        answer.derived.append(f"a network of these widths has risk {decimal(reached, 1)} or less")
+    elif most is not None:
+        answer.taken.append(f"networks of these widths reach a risk of at most U = {level}")
+    if gap is not None:
+        eps = rational(gap, "margin")
+        known = constant and least is not None and reached is not None and stand.bound is not None
+        need(known and 0 < eps <= (least or 0) - (reached or 0), "margin: not shown by the network")
+        answer.derived.append(f"margin: on the event the risk stays {gap} above the optimal one")
+    answer.met("training")
+    for i, run in enumerate(runs):
+        optimizer, risk, frozen = members(run, RUN, "run")
+        holds, fails = read_optimizer(optimizer, answer)
+        need(case.holds <= holds and case.fails <= fails, "run: the optimizer is not one of those of the case")
+        if risk is not None:
+            need(most is not None, "run: no risk level")
+            check_comparison(risk, f"run {i + 1}", "p >= B", case, stand, answer)
+        if frozen is not None:
+            told, same, verdict = members(frozen, "claimed kept verdict", "persistence")
+            c = whole(told, "claimed", 0, 10**8)
+            k = whole(same, "kept", 0, c)
+            kept = "UNDECIDED" if c == 0 else "CONSISTENT" if k == c else "REFUTED"
+            right = kept if "FB" in holds else "NOT APPLICABLE" if "FB" in fails else "UNDECIDED"
+            need(verdict == right, f"persistence: the rules give {right}")
+            answer.rests.append(f"run {i + 1}: {k} of {c} trained replicas kept the bits of what was dead")
+            answer.derived.append(f"run {i + 1}: verdict on persistence {right}")
+            answer.met(f"run {i + 1}: persistence")
 
 
 def is_excluded(p: Fraction, k: int, n: int, alpha: Fraction, sequence: bool) -> bool:
@@ -1284,10 +1547,10 @@ class Answer:
 
 def check_document(document: dict[str, Json], answer: Answer) -> None:
     """Go through a certificate; every obligation is counted off where it is shown, and nowhere else."""
-    keys = "format sha256 bits case theorem hypotheses quantities bound comparison"
+    keys = "format sha256 bits case theorem hypotheses quantities bound level comparison training"
     version, digest, precision, *parts = members(document, keys, "certificate")
-    case_part, theorem_part, hypotheses, quantities, bound, comparison = parts
-    need(version == "nonconv-certificate/1", f"format {shown(str(version))}: this checker knows nonconv-certificate/1")
+    case_part, theorem_part, hypotheses, quantities, bound, level, comparison, training = parts
+    need(version == VERSION, f"format {shown(str(version))}: this checker knows {VERSION}")
     content = {key: value for key, value in document.items() if key != "sha256"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     need(digest == hashlib.sha256(canonical.encode("ascii")).hexdigest(), "sha256 is not that of the content")
@@ -1300,9 +1563,9 @@ def check_document(document: dict[str, Json], answer: Answer) -> None:
     need(isinstance(quantities, dict) and set(quantities) <= set(QUANTITIES), "quantities: an unknown one")
     answer.open |= {f"hypothesis {ident}" for ident in claim.hypotheses} | {f"quantity {name}" for name in quantities}
     answer.open |= {"bound"} if bound is not None else set()
-    answer.open |= {"lower limit", "upper limit", "resolution", "verdict"} if comparison is not None else set()
+    answer.open |= set(obligations(comparison, training))
     values = {n: check_quantity(n, q, case, claim, arithmetic, answer) for n, q in sorted(quantities.items())}
-    status = check_hypotheses(hypotheses, case, claim, quantities.get("p_1"), answer)
+    status = check_hypotheses(hypotheses, case, claim, quantities.get("p_1"), arithmetic.work, answer)
     used, ends = {"p_1"} & set(values) if "neuron-can-be-dead" in claim.hypotheses else set(), None
     if bound is not None:
         need(status == "holds", f"bound: not all hypotheses hold ({status})")
@@ -1310,11 +1573,27 @@ def check_document(document: dict[str, Json], answer: Answer) -> None:
         ends = check_bound(bound, case, claim, values, arithmetic, answer)
         answer.met("bound")
     need(set(values) == used, f"quantities: {', '.join(sorted(set(values) ^ used))} given but not used, or the reverse")
+    stand = Stand(status, ends, read_level(level, answer))
     if comparison is not None:
-        check_comparison(comparison, case, claim, status, ends, answer)
+        check_comparison(comparison, "comparison", claim.relation, case, stand, answer)
+    if training is not None:
+        check_training(training, case, claim, stand, arithmetic, answer)
     about = f"B in [{decimal(ends[0], 0)}, {decimal(ends[1], 1)}]" if ends else f"no bound (hypotheses: {status})"
     answer.derived.append(f"conclusion: {claim.ident}, {claim.relation}, {about}")
     answer.met("conclusion")
+
+
+def obligations(comparison: Json, training: Json) -> Iterator[str]:
+    """What comparisons and trained replicas oblige to."""
+    found = {} if comparison is None else {"comparison": comparison}
+    if training is not None:
+        yield "training"
+        runs = members(training, "risk network margin runs", "training")[-1]
+        for i, run in enumerate(listed(runs, "runs", 0, MOST_RUNS), start=1):
+            _, risk, frozen = members(run, RUN, "run")
+            found |= {} if risk is None else {f"run {i}": risk}
+            yield from () if frozen is None else (f"run {i}: persistence",)
+    yield from (f"{name}: {part}" for name in found for part in ("lower limit", "upper limit", "resolution", "verdict"))
 
 
 def check_bound(
@@ -1336,8 +1615,10 @@ def check_bound(
         answer.taken.append(f"a number stands for a bound, and {told}")
         return lo, hi
     partial = claim.ident in ("T14", "T15") or (claim.ident == "T12" and claim.flat)
-    cited = partial and any(part["kind"] != "recursion" for part in parts)
-    rebuilt = None if cited else rebuild(case, claim, set(values))
+    backward = [part for part in parts if part["kind"] == "backward"]
+    need(partial or not backward, f"bound: {claim.ident} has no lines of survival")
+    cited = partial and any(part["kind"] not in ("recursion", "backward") for part in parts)
+    rebuilt = None if cited else rebuild(case, claim, set(values), backward)
     if rebuilt is None:
         answer.rests.append(told)
     else:

@@ -30,6 +30,7 @@ from verify.certificate.checker import (
 )
 from verify.certificate.coq_limits import point_terms, tail_terms
 from verify.certificate.coq_terms import CannotBeStated, Formula, Scope, formula_of, number, powers_named
+from verify.certificate.coq_vectors import unrolled
 
 __all__ = ["MARK", "CoqFile", "coq_file"]
 
@@ -125,6 +126,8 @@ class _Writer:
             self.omitted.append("bound: the certificate states none")
         if comparison is not None:
             self._limits(comparison)
+        if self.document["training"] is not None:
+            self.omitted.append("training: risk events, margin and persistence of trained replicas")
 
     def _part(self, name: str, make: Callable[[], None]) -> bool:
         """Add a part; if it cannot be stated its lines are taken back and the reason is kept."""
@@ -249,6 +252,8 @@ class _Writer:
                 proof = self._chain(shape, name)
             case "program":
                 proof = self._program(shape, name)
+            case "backward":
+                raise CannotBeStated("that its lines hold for all lengths is shown by the checker alone")
             case _:
                 raise CannotBeStated("a number found by a search, taken as stated")
         self.lines += [
@@ -345,6 +350,7 @@ class _Writer:
         )
 
     def _program(self, shape: Json, name: str) -> str:
+        shape = unrolled(shape)
         self._costs(sum(_size(t) for _, t in shape["steps"]) + _size(shape["result"]))
         scope = dict(self.reals)
         data, variables = [], []

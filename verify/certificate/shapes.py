@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from itertools import groupby
 
 import sympy
 
+from theorems.backward import BackwardProgram
 from theorems.bounds import ALIVE, P_DEAD, SIZES, BestOf, BinomialChain, Bound, ClosedForm, Recursion
 from theorems.curve import CurveRecursion
+from theorems.envelope import EnvelopeRecursion
+from verify.certificate.backward import backward_lines
 from verify.certificate.curve import curve_program
+from verify.certificate.envelope import envelope_program
 from verify.certificate.terms import CannotBeWritten, Json, name_of, term_of
 
 __all__ = ["QUANTITIES", "shape_of", "single_bounds"]
@@ -25,9 +30,10 @@ def single_bounds(bound: Bound) -> list[Bound]:
     return [single for part in bound.bounds for single in single_bounds(part)]
 
 
-def shape_of(bound: Bound) -> Json:
+def shape_of(bound: Bound, quantities: Mapping[sympy.Symbol, Fraction]) -> Json:
     """Write a single bound as a shape, every term from the sympy expressions of the bound.
 
+    Symbols: quantities = where the bound is evaluated; choices of a search are those made there.
     Fails: CannotBeWritten where the format has no shape for it, or the shape would be too large.
     """
     match bound:
@@ -39,6 +45,10 @@ def shape_of(bound: Bound) -> Json:
             return _chain(bound)
         case CurveRecursion():
             return curve_program(bound)
+        case EnvelopeRecursion():
+            return envelope_program(bound, {str(symbol): value for symbol, value in quantities.items()})
+        case BackwardProgram():
+            return backward_lines(bound, quantities)
         case _:
             raise CannotBeWritten(f"a {type(bound).__name__} is found by a program")
 

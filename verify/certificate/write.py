@@ -27,20 +27,19 @@ from verify.certificate.hypotheses import hypotheses_part
 from verify.certificate.quantities import Quantity, dead_quantity, size_quantity
 from verify.certificate.shapes import shape_of, single_bounds
 from verify.certificate.terms import CannotBeWritten, Json, ratio
+from verify.certificate.training import Compared, LevelSplit, Training, level_part, training_part
 from verify.dead_neuron import dead_probability
 from verify.enclosure import Enclosure, at_least, at_most, evaluate_bound
 from verify.evaluate import Evaluation
-from verify.inference import Verdict
 from verify.sizes import case_sizes
 
-__all__ = ["Certificate", "Compared", "write_certificate"]
+__all__ = ["Certificate", "write_certificate"]
 
-FORMAT = "nonconv-certificate/1"
+FORMAT = "nonconv-certificate/2"
 LEAST_BITS, MOST_BITS, SPARE_BITS = 128, 4096, 100
 NARROW_BITS = 24  # how narrow an enclosure by the checker must be, relative to the bound and its complement
 SLACK_BITS = 64  # by how little it is widened, for a second way to compute the same bound
 MOST_ROWS = 2**18
-MOST_TRIALS, LEAST_ALPHA = 10**8, Fraction(1, 2**128)
 LAYERS = {
     LayerDeath.DEAD: "dead",
     LayerDeath.STRUCTURAL: "structural",
@@ -48,29 +47,6 @@ LAYERS = {
     LayerDeath.JOINT: "joint",
     LayerDeath.WEIGHTS: "weights",
 }
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A comparison of a bound with counted replicas, as an audit made it.
-
-    Symbols: events, lost, trials = the counts; limits at level alpha; resolution as in math §8.
-    """
-
-    events: int
-    lost: int
-    trials: int
-    interval: str
-    alpha: Fraction
-    limits: Enclosure
-    dtype: str
-    resolution: Fraction
-    verdict: Verdict
-
-    @property
-    def fits(self) -> bool:
-        """Whether the format holds counts and a level of this size."""
-        return 1 <= self.trials <= MOST_TRIALS and LEAST_ALPHA <= self.alpha < 1
 
 
 @dataclass(frozen=True)
@@ -111,13 +87,16 @@ def write_certificate(
     compared: Compared | None = None,
     *,
     optimizers: Sequence[OptimizerClass] = (),
+    level: LevelSplit | None = None,
+    training: Training | None = None,
     name: str = "",
     most_rows: int = MOST_ROWS,
 ) -> Certificate:
     """Write a certificate of a theorem put to a problem, and let the checker read it.
 
     Symbols:  optimizers = all those of which it speaks, if not of the problem's alone: those for which hypotheses and
-              event are the same; most_rows = how many characters of data it may hold.
+              event are the same; level, training = what an audit adds; most_rows = how many characters of data it may
+              hold.
     Rigour:   the enclosure of the bound holds the values of both engines; the checker has accepted the text.
     Fails:    Disagreement if the two engines contradict each other, or the checker rejects the text; InvalidInput if
               the data have numbers that the format cannot hold.
@@ -126,6 +105,8 @@ def write_certificate(
         problem,
         evaluation,
         compared if compared is not None and compared.fits else None,
+        level,
+        training,
         tuple(optimizers) or (problem.optimizer,),
         name or f"{problem.architecture}, {problem.initialization}, {problem.data.name}",
         most_rows,
@@ -177,6 +158,8 @@ class _Attempt:
     problem: Problem
     evaluation: Evaluation
     compared: Compared | None
+    level: LevelSplit | None
+    training: Training | None
     optimizers: tuple[OptimizerClass, ...]
     name: str
     most_rows: int
@@ -214,7 +197,9 @@ class _Attempt:
             "hypotheses": self._hypotheses,
             "quantities": {name: quantity.to_json() for name, quantity in self._quantities.items()},
             "bound": None if bound is None else bound.to_json(),
-            "comparison": self._comparison,
+            "level": level_part(self.level),
+            "comparison": None if self.compared is None else self.compared.to_json(),
+            "training": self._training,
         }
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
@@ -252,22 +237,12 @@ class _Attempt:
         return hypotheses_part(self._instance, self.evaluation.findings, later, self.problem.data, with_rows=with_rows)
 
     @property
-    def _comparison(self) -> Json:
-        made = self.compared
-        if made is None:
-            return None
-        return {
-            "events": made.events,
-            "lost": made.lost,
-            "trials": made.trials,
-            "interval": made.interval,
-            "alpha": ratio(made.alpha),
-            "lo": ratio(made.limits.lo),
-            "hi": ratio(made.limits.hi),
-            "dtype": made.dtype,
-            "resolution": ratio(made.resolution),
-            "verdict": made.verdict.value,
-        }
+    def _training(self) -> Json:
+        problem, with_rows = self.problem, self._data.rows is not None
+        with_bound = self.evaluation.bound is not None
+        return training_part(
+            self.training, problem.architecture, problem.data, with_rows=with_rows, with_bound=with_bound
+        )
 
     # --- quantities and bound --------------------------------------------------------------------------------------
 
@@ -325,7 +300,8 @@ class _Attempt:
         known, coarse, left_out = [], False, False
         for bound in single_bounds(self._instance.bound()):
             try:
-                shape, quantities = shape_of(bound), self._known(bound.symbols)
+                quantities = self._known(bound.symbols)
+                shape = shape_of(bound, {symbol: quantities[str(symbol)].value for symbol in bound.symbols})
                 ends = evaluate_term(shape, {name: each.value for name, each in quantities.items()}, self.bits)
             except CannotBeWritten:
                 left_out = True

@@ -131,17 +131,21 @@ def certificate(
     the_bound: Json,
     the_comparison: Json = None,
     bits: int = 192,
+    level: Json = None,
+    training: Json = None,
 ) -> Json:
     return seal(
         {
-            "format": "nonconv-certificate/1",
+            "format": "nonconv-certificate/2",
             "bits": bits,
             "case": the_case,
             "theorem": the_theorem,
             "hypotheses": the_hypotheses,
             "quantities": quantities,
             "bound": the_bound,
+            "level": level,
             "comparison": the_comparison,
+            "training": training,
         }
     )
 
@@ -549,6 +553,92 @@ def t13() -> Json:
     return seal(document)
 
 
+def t1_trained() -> Json:
+    """An audit's certificate: the level split, the risk event of two optimizers, and persistence."""
+    document = t1()
+    best = Fraction(0)  # the risk of the network below
+    rows = [[Fraction(v) for v in row] for row in document["case"]["data"]["rows"]]
+    mean = sum(y for _, y in rows) / len(rows)
+    constant = sum((y - mean) ** 2 for _, y in rows) / len(rows)
+    network = [[["1", "0"], ["1", "-1/4"], ["1", "-1/2"]], [["4", "-8", "4", "0"]]]
+    for x, y in rows:
+        found = 4 * x - 8 * max(x - Fraction(1, 4), 0) + 4 * max(x - Fraction(1, 2), 0)
+        best += (y - found) ** 2 / len(rows)
+    document["case"]["optimizer"]["holds"] = ["FB"]
+    document["level"] = {"total": "2/9", "reserved": "1/10", "comparisons": 4}
+    alpha = "1/20"
+    sgd = {"name": "sgd", "holds": ["F"], "fails": []}
+    decayed = {"name": "another", "holds": ["FB"], "fails": ["F"]}
+    document["training"] = {
+        "risk": str((constant + best) / 2),
+        "network": network,
+        "margin": str((constant - best) / 3),
+        "runs": [
+            {
+                "optimizer": sgd,
+                "risk": comparison(100, 128, "CONFIRMED", lost=2, alpha=alpha),
+                "persistence": {"claimed": 9, "kept": 9, "verdict": "CONSISTENT"},
+            },
+            {
+                "optimizer": decayed,
+                "risk": comparison(0, 1000, "REFUTED", alpha=alpha),
+                "persistence": {"claimed": 9, "kept": 8, "verdict": "REFUTED"},
+            },
+        ],
+    }
+    return seal(document)
+
+
+def t16_vectors() -> Json:
+    """A law of two parts, doubled and joined, and the mean of a convex function of it."""
+    steps = [
+        ["x", ["vector", "0", ["vector", "1/2", "1"]]],
+        ["u", ["vector", "1/2", "1/4", "1/4"]],
+        ["v", ["mul", "x", "u"]],
+        ["w", ["join", [[0, 1, 2], [1, 2, 2], [2, 2, 3]], "u", "u"]],
+        ["y", ["join", [[0, 1, 2], [1, 2, 2], [2, 2, 3]], "u", "v", "v", "u"]],
+        ["z", ["div", "y", "w"]],
+        ["s", ["sub", ["rest", "z"], ["init", "z"]]],
+    ]
+    result = ["mul", "p_1", ["sum", ["mul", "w", ["exp", ["sub", "0", ["mul", "z", ["div", ["sum", "s"], "2"]]]]]]]
+    u, x = [Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)], [Fraction(0), Fraction(1, 2), Fraction(1)]
+    cells = [[0, 1, 2], [1, 2, 2], [2, 2, 3]]
+    w, y = [Fraction(0)] * 4, [Fraction(0)] * 4
+    for i in range(3):
+        for j in range(3):
+            w[cells[i][j]] += u[i] * u[j]
+            y[cells[i][j]] += u[i] * u[j] * (x[i] + x[j])
+    slope = mpf(1)  # the last mean less the first one, halved
+    means = [ratio(str(b / a)) for a, b in zip(w, y, strict=True)]
+    value = ratio("13/48") * sum(ratio(str(a)) * mpmath.exp(-m * slope) for a, m in zip(w, means, strict=True))
+    document = t16()
+    document["quantities"] = {"p_1": document["quantities"]["p_1"]}
+    document["bound"] = bound({"kind": "program", "steps": steps, "result": result}, value)
+    return seal(document)
+
+
+def t15_lines() -> Json:
+    """Lines of survival for two layers of two neurons: the tangent of `1 - (1-y)^2/4` at 1/4."""
+    widths = [1, 2, 2, 1]
+    start = ["sub", "1", ["pow", ["max", "p_1", ["sub", "1/2", ["div", "nu_0", "4"]]], 2]]
+    shape = {
+        "kind": "backward",
+        "first": start,
+        "turns": ["div", "nu_0", "2"],
+        "widths": [2, 2],
+        "rays": 2,
+        "two_rays": False,
+        "lines": [["49/64", "3/8", ["1/2"]]],
+    }
+    return certificate(
+        case(widths, he(widths), SIDES),
+        theorem("T15"),
+        holding(f"{II} {ZB} {LV} {OK}"),
+        {"p_1": p_1("0", "0", "zero_bias_hull", multipliers=[[0, "1/2"], [2, "1/2"]]), "nu_0": size("2")},
+        {"shape": shape, "lo": "3/64", "hi": "1/16"},  # the line gives 3/64, the recursion 1/16
+    )
+
+
 def not_applicable() -> Json:
     """T3 with a network that the remaining neuron suffices for."""
     rows = [["0", "0"], ["1/2", "1/2"], ["1", "1"]]
@@ -596,6 +686,7 @@ def zero_orthant() -> Json:
 GOLDEN: dict[str, tuple[Callable[[], Json], int]] = {
     "t1": (t1, 0),
     "t1_structural": (t1_structural, 0),
+    "t1_trained": (t1_trained, 0),
     "t2": (t2, 0),
     "t3_all": (t3_all, 0),
     "t3_runs": (t3_runs, 0),
@@ -611,7 +702,9 @@ GOLDEN: dict[str, tuple[Callable[[], Json], int]] = {
     "t13": (t13, 4),
     "t14_number": (t14_number, 4),
     "t15": (t15, 0),
+    "t15_lines": (t15_lines, 0),
     "t16": (t16, 0),
+    "t16_vectors": (t16_vectors, 0),
     "not_applicable": (not_applicable, 0),
     "orthogonal": (orthogonal, 0),
     "zero_orthant": (zero_orthant, 0),

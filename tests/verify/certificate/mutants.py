@@ -129,6 +129,8 @@ def close(new: str, old: str, way: int) -> bool:
 def consistent(document: Json) -> bool:
     """Whether limits and verdict are right for the stated bound, by the second reading."""
     c, b = document["comparison"], document["bound"]
+    if not reference.training_is_true(document):
+        return False
     if c is None:
         return True
     if not reference.limits_are_valid(c):
@@ -169,6 +171,10 @@ def harmless(original: Json, mutant: Json, at: Path) -> str | None:
         return "prose"
     if at == ("bits",):
         return "another precision"
+    if at[0] == "level":
+        return "the same level of each comparison, or as stated"
+    if at[0] == "training":
+        return "true of the trained replicas all the same"
     if at == ("comparison",):
         return "nothing is claimed about counts"
     if at[0] == "comparison" and at[1] not in ("verdict", "resolution"):

@@ -82,7 +82,7 @@ def make_bad_files(folder: Path) -> dict[str, str]:
     (folder / "cut.json").write_bytes(good[:-30])
     (folder / "utf16.json").write_bytes(good.decode().encode("utf-16"))
     (folder / "bom.json").write_bytes(b"\xef\xbb\xbf" + good)
-    (folder / "latin.json").write_bytes(b'{"format": "nonconv-certificate/1", "x": "\xe9"}')
+    (folder / "latin.json").write_bytes(b'{"format": "nonconv-certificate/2", "x": "\xe9"}')
     (folder / "empty.json").write_bytes(b"")
     (folder / "list.json").write_text("[1, 2]")
     (folder / "other.json").write_text('{"format": "other"}')

@@ -244,10 +244,12 @@ def moved(text: str, before: str, after: str) -> str:
     return text.replace(before, after)
 
 
+@pytest.mark.slow
 def test_coq_accepts_a_certificate(proofs: Proofs) -> None:
     assert proofs.refusal(text_of("width.json")) is None
 
 
+@pytest.mark.slow
 def test_coq_refuses_a_limit_moved_inward(proofs: Proofs) -> None:
     wrong = moved(text_of("width.json"), "237831237515", "237841237515")
     assert "tail_is_small" in (proofs.refusal(wrong) or "")
@@ -317,6 +319,7 @@ CLOSE = str(Fraction(39, 64) + Fraction(1, 200_000))  # nearer to the bound than
         ((7000, "UNDECIDED"), {"lo": CLOSE}),
         ((9000, "REFUTED", "t7"), {}),
         ((10_000, "REFUTED", "t7"), {}),
+        ((10, "VACUOUS", "t11b"), {}),
     ],
 )
 def test_coq_accepts_every_kind_of_verdict(arguments: tuple[Any, ...], more: dict[str, str], proofs: Proofs) -> None:

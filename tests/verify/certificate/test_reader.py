@@ -18,7 +18,7 @@ from verify.certificate import checker
 from verify.certificate.checker import MAX_BYTES, check_bytes, check_file, main
 
 GOOD = encoded(golden("t3_runs"))
-HEAD = b'{"format": "nonconv-certificate/1", '
+HEAD = b'{"format": "nonconv-certificate/2", '
 
 NOT = {
     "nothing": b"",
@@ -51,7 +51,7 @@ REJECTED = {
     "a key twice": GOOD.replace(b'"bits": 192', b'"bits": 192, "bits": 192'),
     "a key twice inside": GOOD.replace(b'"lo": "39/64"', b'"lo": "39/64", "lo": "39/64"'),
     "a long string": GOOD.replace(b"a case", b"x" * 1_000_000),
-    "another version": GOOD.replace(b"nonconv-certificate/1", b"nonconv-certificate/2"),
+    "another version": GOOD.replace(b"nonconv-certificate/2", b"nonconv-certificate/3"),
 }
 
 

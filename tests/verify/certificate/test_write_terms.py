@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from fractions import Fraction
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from theorems.backward import BackwardProgram
 from theorems.bounds import ALIVE, P_DEAD, SPREAD, TREE_LENGTH, BestOf, BinomialChain, ClosedForm, Recursion
+from theorems.lines import LineProgram
 from verify.certificate.checker import Rejected, evaluate_term
 from verify.certificate.shapes import shape_of, single_bounds
 from verify.certificate.terms import CannotBeWritten, ratio, term_of
@@ -126,17 +129,18 @@ CHAIN = BinomialChain((3, 4, 4, 2), P_DEAD, (2**-ALIVE / 2, 2**-ALIVE / 2, (1 / 
 )
 def test_shapes_have_the_value_of_the_bound(bound: ClosedForm | Recursion | BinomialChain) -> None:
     p_dead = Fraction(3, 11)
-    found, wanted = evaluate_term(shape_of(bound), {"p_1": p_dead}, 192), evaluate_bound(bound, p_dead)
+    shape = shape_of(bound, {P_DEAD: p_dead})
+    found, wanted = evaluate_term(shape, {"p_1": p_dead}, 192), evaluate_bound(bound, p_dead)
     assert found[0] <= wanted.hi
     assert wanted.lo <= found[1]
     assert found[1] - found[0] < Fraction(1, 2**100)
 
 
 def test_names_that_mean_something_else_are_changed_and_equal_layers_are_counted() -> None:
-    shape = shape_of(RECURSION)
+    shape = shape_of(RECURSION, {})
     assert shape["parameters"] == ["e_", "l"]
     assert [count for count, _ in shape["layers"]] == [3, 1, 1]
-    assert shape_of(CHAIN)["success"][0][0] == 2
+    assert shape_of(CHAIN, {})["success"][0][0] == 2
 
 
 def test_a_best_of_bests_is_taken_apart() -> None:
@@ -145,6 +149,42 @@ def test_a_best_of_bests_is_taken_apart() -> None:
     assert single_bounds(one) == [one]
 
 
-def test_a_bound_that_a_program_finds_has_no_shape() -> None:
-    with pytest.raises(CannotBeWritten, match="BackwardProgram"):
-        shape_of(BackwardProgram(1 - P_DEAD, SPREAD + TREE_LENGTH, (2, 2), 3))
+def test_a_bound_that_a_search_finds_alone_has_no_shape() -> None:
+    with pytest.raises(CannotBeWritten, match="LineProgram"):
+        shape_of(LineProgram((2, 2), 3), {})
+
+
+BACKWARD = [
+    BackwardProgram(1 - P_DEAD**3, SPREAD + TREE_LENGTH, (3, 2, 4, 3), 3),
+    BackwardProgram(1 - P_DEAD**3, SPREAD, (3, 3, 3, 3, 3, 3), 2, two_rays=True),
+    BackwardProgram(1 - P_DEAD**5, 10 * SPREAD, (5, 1, 3), 40),
+    BackwardProgram(1 - P_DEAD**3, SPREAD, (3, 64, 2, 64, 2), 4),
+    BackwardProgram(1 - P_DEAD**3, TREE_LENGTH, (3,) * 40, 2),
+    BackwardProgram(1 - P_DEAD, SPREAD, (1,), 2),
+]
+
+
+@pytest.mark.parametrize("bound", BACKWARD, ids=[f"{len(b.widths)} layers, {b.n_rays} rays" for b in BACKWARD])
+def test_lines_of_survival_have_the_value_of_the_search(bound: BackwardProgram) -> None:
+    values = {P_DEAD: Fraction(2, 7), SPREAD: Fraction(1, 9), TREE_LENGTH: Fraction(1, 5)}
+    known = {symbol: values[symbol] for symbol in bound.symbols}
+    shape = shape_of(bound, known)
+    assert len(json.dumps(shape)) < 700 * len(bound.widths)
+    names = {str(symbol): value for symbol, value in known.items()}
+    found = evaluate_term(shape, names, 192)
+    wanted = evaluate_bound(bound, values[P_DEAD], {s: v for s, v in known.items() if s != P_DEAD})
+    assert found[0] <= wanted.hi
+    assert wanted.lo <= found[1]
+    assert found[1] - found[0] < Fraction(1, 2**60)
+    for line in shape["lines"][:4]:
+        lower = copy.deepcopy(shape)
+        at = shape["lines"].index(line)
+        lower["lines"][at][0] = str(Fraction(line[0]) * (1 - Fraction(1, 2**30)))
+        if bound.widths[at + 1] <= 40 and line[2] != "wide":
+            with pytest.raises(Rejected, match="line"):
+                evaluate_term(lower, names, 192)
+
+
+def test_lines_through_very_many_layers_are_not_written() -> None:
+    with pytest.raises(CannotBeWritten, match="layers"):
+        shape_of(BackwardProgram(1 - P_DEAD, SPREAD, (2,) * 300, 3), {P_DEAD: Fraction(1, 3), SPREAD: Fraction(1, 9)})
