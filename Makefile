@@ -40,15 +40,21 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.engines $(ARGS)
 
 # Needs Coq instead of .venv. Compiles copies under build/, lets Coq's separate checker read the compiled proofs again,
-# and prints the axioms that they use.
+# and prints the axioms that they use. The second folder is the library of `nonconv check --coq`.
 FORMAL = $(basename $(shell grep '\.v$$' theorems/formal/_CoqProject))
+CERTIFICATE = Binomial Erf Enclosure Chain DeadNeuron
 
 prove:
 	@command -v coqc >/dev/null && command -v coqchk >/dev/null \
 		|| { echo "make prove needs coqc and coqchk of Coq 8.16: install the Debian package coq, or coq with opam"; exit 2; }
-	@mkdir -p build/formal && cp theorems/formal/*.v build/formal
+	@mkdir -p build/formal build/certificate
+	@cp theorems/formal/*.v build/formal && cp verify/certificate/coq/*.v build/certificate
+	@cd build/certificate && echo 'From Interval Require Import Tactic.' > Needed.v && coqc -q Needed.v >/dev/null 2>&1 \
+		|| { echo "make prove needs coq-interval 4.6 or newer: install the Debian package libcoq-interval, or coq-interval with opam"; exit 2; }
 	@cd build/formal && for file in $(FORMAL); do coqc -q -Q . Nonconv $$file.v || exit 1; done
 	@cd build/formal && coqchk -silent -Q . Nonconv $(addprefix -norec Nonconv.,$(FORMAL))
+	@cd build/certificate && for file in $(CERTIFICATE); do coqc -q -w none -Q . Nonconv $$file.v || exit 1; done
+	@cd build/certificate && coqchk -silent -Q . Nonconv $(addprefix -norec Nonconv.,$(CERTIFICATE))
 
 setup: $(READY)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, as_completed
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any
 
 import sympy
 
@@ -23,14 +22,17 @@ from theorems.hypotheses import Evidence, Property, Status, weakest
 from theorems.laws import Initialization, Zero
 from theorems.problem import Problem
 from theorems.setting import Architecture, DataSet
-from theorems.theorem import CLAIMS, Event
+from theorems.theorem import CLAIMS, Event, Relation
+from verify.blocks import Progress, Unit, count_all
 from verify.cases import AuditConfig, Simulation, Sweep, parse_fraction
 from verify.data import load_data
 from verify.dead_neuron import DeadProbability, dead_probability
 from verify.enclosure import Enclosure, float_down
 from verify.environment import describe_environment
 from verify.evaluate import Evaluation, certified_margin, evaluate_theorem, forced_risk
+from verify.executors import Workers
 from verify.inference import Count, Judgement, LevelPlan, Verdict, confidence_limits, judge
+from verify.ledger import Ledger
 from verify.optimizers.registry import ResolvedOptimizer, resolve
 from verify.results import (
     SCHEMA,
@@ -52,15 +54,14 @@ from verify.simulation.engine_names import Engine
 from verify.simulation.engines import Choice, choose
 from verify.simulation.forward import FloatData
 from verify.simulation.outcome import Outcome
-from verify.simulation.runs import RunCounts, RunTask, Start, StartCounts, StartTask, run_block, sample_starts
+from verify.simulation.runs import RunCounts, RunTask, Start, StartCounts, StartTask
 
-__all__ = ["Plan", "PlannedCase", "PlannedStart", "carry_out", "plan", "resolution"]
+__all__ = ["Plan", "PlannedCase", "PlannedStart", "carry_out", "plan", "resolution", "units_of"]
 
 MAX_PARAMETERS = 5_000_000
 NORMAL_RANGE = {"float32": (2.0**-126, 2.0**127), "float64": (2.0**-1022, 2.0**1023)}
 SCALES = (sympy.Integer(2) ** -100, sympy.Integer(2) ** 100)  # of variances
 CELLS_IN_FLIGHT = 2_000_000  # numbers held for one block of initial networks, whatever their size
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -245,21 +246,29 @@ def _reachable(architecture: Architecture, data: DataSet, reach: Fraction) -> Fr
 # --- carrying a plan out ------------------------------------------------------------------------------------------
 
 
-def carry_out(planned: Plan, executor: Executor, on_progress: Progress = lambda done, total: None) -> Results:
+def carry_out(
+    planned: Plan,
+    executor: Executor | Workers,
+    on_progress: Progress = lambda done, total: None,
+    ledger: Ledger | None = None,
+) -> Results:
     """Simulate every start and case of a plan on an executor, and compare.
 
-    The results depend on the plan alone, not on the executor or on the order in which blocks finish.
-    Fails: InvalidInput if a foreign optimizer cannot be stepped.
+    The results depend on the plan alone, not on the executor or on the order in which blocks finish, nor on how much of
+    it a ledger already had.
+    Fails: InvalidInput if a foreign optimizer cannot be stepped, workers are lost, or the ledger cannot be used.
     """
     began, created = time.monotonic(), datetime.now(UTC)
-    start_blocks, run_blocks = _simulate(planned, executor, on_progress)
+    start_units, run_units = units_of(planned)
+    counted = iter(count_all([*start_units, *run_units], executor, ledger, on_progress))
+    drawn = [_of_starts(next(counted)) for _ in start_units]
     starts, cases = [], []
     for number, start in enumerate(planned.starts):
-        counts = StartCounts.total(start_blocks[number])
+        counts = drawn[number]
         starts.append(_start_result(start, counts))
         frequencies = {event: _structural_frequency(planned, start, event, counts) for event in start.events}
-        for position, case in enumerate(start.cases):
-            runs = RunCounts.total(run_blocks.get((number, position), []))
+        for case in start.cases:
+            runs = _of_runs(next(counted))
             cases.append(_case_result(planned, start, case, frequencies, runs))
     return Results(
         schema=SCHEMA,
@@ -277,68 +286,53 @@ def carry_out(planned: Plan, executor: Executor, on_progress: Progress = lambda 
     )
 
 
-def _simulate(
-    planned: Plan, executor: Executor, on_progress: Progress
-) -> tuple[dict[int, list[StartCounts]], dict[tuple[int, int], list[RunCounts]]]:
-    """Submit every block and put the answers where they belong, block by block."""
-    drawn: dict[Future[StartCounts], tuple[int, int]] = {}
-    trained: dict[Future[RunCounts], tuple[int, int, int]] = {}
-    for number, start in enumerate(planned.starts):
-        for task in _start_tasks(planned.config, start):
-            drawn[executor.submit(sample_starts, task)] = (number, task.first)
-        for position, case in enumerate(start.cases):
-            for run in _run_tasks(planned, start, case):
-                trained[executor.submit(run_block, run)] = (number, position, run.first)
-    _wait([*drawn, *trained], on_progress)
-    starts: dict[int, list[StartCounts]] = {}
-    for drawn_block, (number, _) in sorted(drawn.items(), key=lambda item: item[1]):
-        starts.setdefault(number, []).append(drawn_block.result())
-    runs: dict[tuple[int, int], list[RunCounts]] = {}
-    for trained_block, (number, position, _) in sorted(trained.items(), key=lambda item: item[1]):
-        runs.setdefault((number, position), []).append(trained_block.result())
+def units_of(planned: Plan) -> tuple[list[Unit], list[Unit]]:
+    """What is to be counted: one unit for each start, and one for each case, in the plan's order."""
+    simulation = planned.config.simulation
+    starts = [
+        Unit(
+            StartTask(start.start, 0, 1, start.events),
+            total=simulation.initializations,
+            block=max(1, CELLS_IN_FLIGHT // start.start.architecture.n_parameters),
+        )
+        for start in planned.starts
+    ]
+    runs = [
+        Unit(_run_task(planned, start, case), total=simulation.replicas, block=simulation.block)
+        for start in planned.starts
+        for case in start.cases
+    ]
     return starts, runs
 
 
-def _wait(futures: list[Future[Any]], on_progress: Progress) -> None:
-    """Wait for all blocks; the first failure cancels what has not begun."""
-    on_progress(0, len(futures))
-    try:
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            on_progress(done, len(futures))
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
-
-
-def _blocks(total: int, block: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, total, block):
-        yield first, min(block, total - first)
-
-
-def _start_tasks(config: AuditConfig, start: PlannedStart) -> Iterator[StartTask]:
-    block = max(1, CELLS_IN_FLIGHT // start.start.architecture.n_parameters)
-    for first, count in _blocks(config.simulation.initializations, block):
-        yield StartTask(start.start, first, count, start.events)
-
-
-def _run_tasks(planned: Plan, start: PlannedStart, case: PlannedCase) -> Iterator[RunTask]:
+def _run_task(planned: Plan, start: PlannedStart, case: PlannedCase) -> RunTask:
     simulation = planned.config.simulation
-    for first, count in _blocks(simulation.replicas, simulation.block):
-        yield RunTask(
-            start=start.start,
-            optimizer=case.optimizer.spec,
-            event=case.event,
-            reachable=start.reachable,
-            steps=simulation.steps,
-            batch=None if simulation.batch == "all" else simulation.batch,
-            look_every=simulation.look_every,
-            device=planned.device,
-            first=first,
-            count=count,
-            engine=planned.engines[case.id].engine,
-        )
+    return RunTask(
+        start=start.start,
+        optimizer=case.optimizer.spec,
+        event=case.event,
+        reachable=start.reachable,
+        steps=simulation.steps,
+        batch=None if simulation.batch == "all" else simulation.batch,
+        look_every=simulation.look_every,
+        device=planned.device,
+        first=0,
+        count=1,
+        engine=planned.engines[case.id].engine,
+        epsilon=simulation.epsilon,
+    )
+
+
+def _of_starts(counts: StartCounts | RunCounts) -> StartCounts:
+    if not isinstance(counts, StartCounts):
+        raise TypeError("expected counts of initial networks")
+    return counts
+
+
+def _of_runs(counts: StartCounts | RunCounts) -> RunCounts:
+    if not isinstance(counts, RunCounts):
+        raise TypeError("expected counts of trained networks")
+    return counts
 
 
 # --- comparisons -------------------------------------------------------------------------------------------------
@@ -373,14 +367,16 @@ def _limits(frequency: FrequencyResult) -> Enclosure:
     return Enclosure(Fraction(frequency.lo), Fraction(frequency.hi))
 
 
-def _compared(evaluation: Evaluation, frequency: FrequencyResult, start: PlannedStart, dtype: str) -> JudgementResult:
+def _compared(
+    evaluation: Evaluation, frequency: FrequencyResult, start: PlannedStart, dtype: str, relation: Relation
+) -> JudgementResult:
     judgement = judge(
         bound=evaluation.bound,
         limits=_limits(frequency),
         hypotheses=evaluation.status,
         hypothesis_reason=evaluation.reason,
         resolution=resolution(dtype, start.start.architecture),
-        relation=evaluation.theorem.relation,
+        relation=relation,
     )
     return _judgement_result(judgement, evaluation)
 
@@ -413,8 +409,9 @@ def _theorem_result(
         relation=evaluation.theorem.relation.value,
         event=str(evaluation.event),
         frequency=frequency,
-        judgement=_compared(evaluation, frequency, start, dtype),
-        risk=_compared(evaluation, risk, start, dtype) if comparable else None,
+        judgement=_compared(evaluation, frequency, start, dtype, evaluation.theorem.relation),
+        # the event forces high risks, and so can other things: of those, even an equality is a lower bound
+        risk=_compared(evaluation, risk, start, dtype, Relation.AT_LEAST) if comparable else None,
         rate=None if evaluation.rate is None else float_down(evaluation.rate),
         rate_per=evaluation.rate_per,
         margin=None if margin is None else write_ratio(margin),
@@ -523,6 +520,7 @@ def _settings(planned: Plan) -> dict[str, str | int]:
         "block": simulation.block,
         "device": planned.device,
         "engine": _engines_in_words(planned),
+        "epsilon": simulation.epsilon,
     }
 
 

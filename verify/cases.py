@@ -88,7 +88,8 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Symbols: initializations = networks drawn for each start, to count structural events; replicas = how many of them
     are trained with each optimizer; batch = rows a step, or "all"; look_every = steps between two looks at the risk;
     reach = share of the certified possible risk reduction that counts as reached: U = (nu+V) - reach (nu+V - witness);
-    engine = what trains the replicas (see `verify.simulation.engines`).
+    engine = what trains the replicas (see `verify.simulation.engines`); epsilon = where Adam, AMSGrad and AdamW add
+    theirs, as torch or as TensorFlow 1 (see `verify.simulation.engine_names`).
     """
 
     initializations: Positive = 10_000
@@ -99,7 +100,8 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     dtype: Literal["float32", "float64"] = "float32"
     reach: Number = "1/2"
     block: Positive = 256
-    engine: Literal["auto", "eager", "fused", "exact1d"] = "eager"
+    engine: Literal["auto", "eager", "fused", "exact1d", "gpu"] = "eager"
+    epsilon: Literal["torch", "tensorflow1"] = "torch"
 
 
 class Inference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -137,7 +137,7 @@ def command(context: click.Context) -> None:
 )
 @click.option("--out", default=None, help="Folder for the results; default reports/NAME.")
 @click.option("--device", default="cpu", show_default=True, help="Any device that torch has, such as cpu or cuda.")
-@click.option("--engine", default=None, help="What trains the replicas: auto, eager, fused or exact1d.")
+@click.option("--engine", default=None, help="What trains the replicas: auto, eager, fused, exact1d or gpu.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=None, help="Replace the configuration's seed.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes; default: the usable cores.")
 @click.option(
@@ -173,6 +173,7 @@ def audit(
     from verify.audit import plan
     from verify.audit_run import forecast_audit, run_audit
     from verify.cases import load_config, load_preset
+    from verify.certificate.of_audit import require_certifiable
     from verify.output import OutputFolder
 
     if preset == "frameworks":
@@ -193,6 +194,7 @@ def audit(
         return
     with folder.writing() as target, redirect_stdout(sys.stderr):
         planned = plan(chosen, device)
+        require_certifiable(planned)
         target.write_manifest(planned.manifest())
         results = run_audit(planned, folder.path, executor, workers, fresh)
         target.write_certificates(_certificates(planned, results))

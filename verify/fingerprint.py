@@ -59,6 +59,7 @@ def _written(value: Any) -> object:
     raise TypeError(f"a value of type {kind} has no fingerprint")
 
 
+@lru_cache(maxsize=256)
 def code_version(*modules: str) -> str:
     """A hash of the source of modules, of what they import, and of the libraries that compute.
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ class Ledger:
                 yield cls(database, str(path))
             finally:
                 database.close()
+
+    @classmethod
+    def remove(cls, path: Path) -> None:
+        """Delete a ledger's file, if there is one. Fails: InvalidInput if it is something else, or stays."""
+        try:
+            if path.exists() and path.stat().st_size > 0 and not _is_ours(path):
+                raise _foreign(path)
+            path.unlink(missing_ok=True)
+            path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"ledger {str(path)!r} cannot be removed: {error.strerror}") from error
 
     @classmethod
     @contextmanager
@@ -281,14 +293,21 @@ def _free_name(path: Path) -> Path:
 def _readable_rows(path: Path) -> list[tuple[str, int, int, str, str]]:
     """What can be read from either end of the table, up to the first damaged page."""
     found: dict[tuple[str, int, int], tuple[str, int, int, str, str]] = {}
-    for direction in ("ASC", "DESC"):
-        with suppress(sqlite3.Error):
-            database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
-            try:
+    with tempfile.TemporaryDirectory(prefix="nonconv-") as place:
+        copy = Path(place) / "copy"
+        copy.write_bytes(_as_long_as_promised(path.read_bytes()))
+        for direction in ("ASC", "DESC"):
+            with suppress(sqlite3.Error), closing(sqlite3.connect(copy)) as database:
                 database.text_factory = lambda raw: raw.decode(errors="replace")
                 for row in database.execute(_ALL + direction):
                     if _matches(*row):
                         found[row[:3]] = row
-            finally:
-                database.close()
     return list(found.values())
+
+
+def _as_long_as_promised(content: bytes) -> bytes:
+    """A database whose end is missing with zeros there, without which SQLite reads nothing of it."""
+    size = int.from_bytes(content[16:18], "big")
+    pages = int.from_bytes(content[28:32], "big")
+    promised = pages * (65536 if size == 1 else size)
+    return content.ljust(promised, b"\0") if promised < 2 * len(content) + 2**20 else content

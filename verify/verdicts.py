@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 ZOO_COLUMNS = ("optimizer", "settings", "proved", "only tested", "violated", "per coordinate", "theorems")
+COUNTED = tuple(known for known in Known if known is not Known.OPEN)
 
 
 # --- one optimizer -----------------------------------------------------------------------------------------------
@@ -206,13 +207,38 @@ def _heading(zoo: Zoo) -> str:
 
 
 def zoo_text(zoo: Zoo) -> RenderableType:
-    """The table for the terminal."""
+    """The tables for the terminal: a row for each optimizer, then how many answers of each kind there are."""
     table = Table(title=_heading(zoo), title_justify="left")
     for name in ZOO_COLUMNS[:5]:
         table.add_column(name, overflow="fold")
+    table.add_column("s", justify="right")
     for row in zoo.rows:
-        table.add_row(*(Text(cell) for cell in _cells(row)[:5]))
-    return table
+        table.add_row(*(Text(cell) for cell in (*_cells(row)[:5], f"{row.seconds:.1f}")))
+    classes = Table(title="How many rows have which answer", title_justify="left")
+    for name in ("property", *(known.value for known in COUNTED)):
+        classes.add_column(name, justify="left" if name == "property" else "right")
+    for wanted, counts in zoo_classes(zoo).items():
+        classes.add_row(wanted.name, *(str(counts[known]) for known in COUNTED))
+    return Group(table, Text(), classes, Text(), Text(f"{_beyond_search(zoo)} {_times(zoo)}"))
+
+
+def _beyond_search(zoo: Zoo) -> str:
+    decided, answers = zoo_decided(zoo)
+    return (
+        f"The search for counterexamples alone would leave {decided} of these {answers} answers at *tested*, which "
+        "proves nothing: they are proved."
+    )
+
+
+def _times(zoo: Zoo) -> str:
+    if not zoo.rows:
+        return "No row."
+    seconds = sorted(row.seconds for row in zoo.rows)
+    slowest = max(zoo.rows, key=lambda row: row.seconds).entry
+    return (
+        f"Seconds of one processor: {sum(seconds):.0f} in all, {seconds[len(seconds) // 2]:.1f} for the median row, at "
+        f"most {seconds[-1]:.1f} ({slowest.name}, {slowest.label})."
+    )
 
 
 def zoo_markdown(*zoos: Zoo) -> str:
@@ -237,16 +263,13 @@ def zoo_markdown(*zoos: Zoo) -> str:
 
 
 def _section(zoo: Zoo) -> list[str]:
-    decided, answers = zoo_decided(zoo)
-    kinds = tuple(known for known in Known if known is not Known.OPEN)
     lines = [f"## {zoo.library} {zoo.version}", "", f"{_heading(zoo)}.", ""]
-    lines += [f"| property | {' | '.join(known.value for known in kinds)} |", f"|{'---|' * (len(kinds) + 1)}"]
+    lines += [f"| property | {' | '.join(known.value for known in COUNTED)} |", f"|{'---|' * (len(COUNTED) + 1)}"]
     for wanted, counts in zoo_classes(zoo).items():
-        lines.append(f"| {wanted.name} | {' | '.join(str(counts[known]) for known in kinds)} |")
+        lines.append(f"| {wanted.name} | {' | '.join(str(counts[known]) for known in COUNTED)} |")
     lines += [
         "",
-        f"The search for counterexamples alone would leave {decided} of these {answers} answers at *tested*, which "
-        "proves nothing: they are proved.",
+        _beyond_search(zoo),
         "",
         f"| {' | '.join(ZOO_COLUMNS)} |",
         f"|{'---|' * len(ZOO_COLUMNS)}",

@@ -232,8 +232,9 @@ def test_adamw_without_decay_freezes_and_without_eps_nothing_is_known() -> None:
         ("momentum", {"momentum": 0.25, "lr": 0.5, "weight_decay": 0.5, "dampening": 0.5}, Status.HOLDS),
         ("nesterov", {"momentum": 0.25, "lr": 0.5, "weight_decay": 0.5}, Status.HOLDS),  # ((3/4)/(5/4))^2 = 0.36
         ("nesterov", {"momentum": 0.25, "lr": 0.5, "weight_decay": 0.75}, Status.FAILS),
-        ("momentum", {"lr": -0.1, "weight_decay": 0.1}, Status.UNKNOWN),
-        ("radam", {"betas": (0.9, 0.6), "weight_decay": 0.1, "lr": 0.01}, Status.UNKNOWN),  # never rectified
+        ("momentum", {"lr": -0.1, "weight_decay": 0.1}, Status.HOLDS),  # grows by one factor
+        ("radam", {"betas": (0.9, 0.6), "weight_decay": 0.1, "lr": 0.01}, Status.HOLDS),  # never rectified
+        ("radam", {"betas": (0.9, 0.7), "weight_decay": 0.1, "lr": 0.01}, Status.FAILS),  # rectified by sizes
     ],
     ids=str,
 )

@@ -468,7 +468,7 @@ def test_promotion_is_that_of_torch(names: list[str]) -> None:
 
 def surveyed(value: Any, watch: Watch | None = None) -> Survey:
     with following(Path(Arithmetic(finite=False))):
-        return survey([("root", value)], watch.names.values() if watch else [])
+        return survey([("root", value)], watch.names.values() if watch else [], lambda link: link, 0)
 
 
 class Thing:

@@ -7,7 +7,7 @@ under any two implementations: 19 of 20 stay within 1e-4, half within 1e-5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -27,7 +27,7 @@ from verify.optimizers.spec import OptimizerSpec
 from verify.simulation import engines
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engine_names import Engine
+from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.engines import Choice, choose, supports
 from verify.simulation.forward import FloatData, find_dead
 from verify.simulation.fused import engine as fused
@@ -83,6 +83,7 @@ def final(
     steps: int = STEPS,
     batch: int | None = None,
     threads: int = 1,
+    epsilon: Epsilon = "torch",
 ) -> tuple[Parameters, Parameters]:
     """A block before and after training."""
     numbers = np.arange(replicas) if isinstance(replicas, int) else replicas
@@ -101,6 +102,7 @@ def final(
         engine=engine,
         batch=batch,
         threads=threads,
+        epsilon=epsilon,
     )
     return initial, list(made)[-1]
 
@@ -408,18 +410,40 @@ def adam_on_a_line(convention: str, steps: int, eps: float) -> Floats:
     return np.array(c)
 
 
-@pytest.mark.parametrize("train", [fused.train, exact1d.train], ids=["fused", "exact1d"])
+@pytest.mark.parametrize("engine", [Engine.EAGER, *COMPILED], ids=lambda engine: engine.value)
 @pytest.mark.parametrize("convention", ["torch", "tensorflow1"])
-def test_both_conventions_of_epsilon(train: Callable[..., Any], convention: Any) -> None:
+def test_both_conventions_of_epsilon(engine: Engine, convention: Any) -> None:
     of = start("1,2,1")
     initial = of.draw(np.arange(3))
     initial[0].weight[:], initial[0].bias[:], initial[1].bias[:] = -1.0, -1.0, 0.25
     rows = TrainingRows.of(of.data, "float64", "cpu")
     optimizer = resolve(OptimizerSpec("adam", {"eps": 0.01}), prove=False)
-    batches = (all_rows,) if train is fused.train else ()
-    (after,) = train(initial, rows, optimizer, of.architecture, *batches, (30,), epsilon=convention)
+    given = (initial, rows, optimizer, of.architecture, all_rows, (30,), lambda r: r)
+    (after,) = engines.train(*given, engine=engine, epsilon=convention)
     assert np.abs(after[1].bias - adam_on_a_line(convention, 30, 0.01)).max() < 1e-12
     assert abs(adam_on_a_line("torch", 30, 0.01) - adam_on_a_line("tensorflow1", 30, 0.01)) > 1e-3
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("amsgrad", {}), ("adamw", {"weight_decay": 0.1}), ("adam", {"weight_decay": 0.1}), ("adamw", {"amsgrad": True})],
+    ids=str,
+)
+def test_engines_agree_on_the_other_epsilon(engine: Engine, name: str, settings: dict[str, Any]) -> None:
+    settings = settings | {"eps": 0.01}
+    _, expected = final(start(), name, settings, epsilon="tensorflow1")
+    _, found = final(start(), name, settings, engine, epsilon="tensorflow1")
+    _, other = final(start(), name, settings, engine)
+    assert distance(expected, found).max() < 1e-8
+    assert np.median(distance(expected, other)) > 1e-4
+
+
+@pytest.mark.parametrize("engine", [Engine.EAGER, *COMPILED], ids=lambda engine: engine.value)
+@pytest.mark.parametrize("name", ["sgd", "nadam", "rmsprop", "adamax"])
+def test_other_optimizers_know_one_epsilon(engine: Engine, name: str) -> None:
+    one, other = (final(start(), name, {}, engine, epsilon=each)[1] for each in ("torch", "tensorflow1"))
+    assert flat(one).tobytes() == flat(other).tobytes()
 
 
 def test_scalars_of_a_step_follow_the_recursions_of_shared_states() -> None:
@@ -475,7 +499,7 @@ def test_an_engine_that_cannot_says_so(
 
 
 def test_unknown_engines_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="engine 'turbo': expected one of eager, fused, exact1d, auto"):
+    with pytest.raises(InvalidInput, match="engine 'turbo': expected one of eager, fused, exact1d, gpu, auto"):
         Engine.parse("turbo")
 
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from theorems.errors import InvalidInput
 from theorems.setting import Architecture
-from verify.audit import carry_out, plan
+from verify import audit
+from verify.audit import carry_out, plan, units_of
 from verify.cases import AuditConfig, load_config
 from verify.cli import main
 from verify.executors import InProcess
@@ -23,6 +25,7 @@ from verify.simulation.eager import TrainingRows
 from verify.simulation.engine_names import Engine
 from verify.simulation.engines import Choice, choose
 from verify.simulation.fused import compiler, library
+from verify.simulation.runs import RunTask
 
 ANSWER = "int answer(void) { return ANSWER; }\n"
 
@@ -193,9 +196,22 @@ def test_a_plan_refuses_an_engine_that_cannot(tmp_path: Path) -> None:
 def test_engines_of_configurations(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"simulation\.engine"):
         config("turbo", tmp_path)
-    with pytest.raises(InvalidInput, match="engine 'turbo': expected one of eager, fused, exact1d, auto"):
+    with pytest.raises(InvalidInput, match="engine 'turbo': expected one of eager, fused, exact1d, gpu, auto"):
         config("eager", tmp_path).with_engine("turbo")
     assert config("eager", tmp_path).with_engine("auto").simulation.engine == "auto"
+
+
+def test_the_convention_of_epsilon_reaches_every_run(tmp_path: Path) -> None:
+    chosen = config("eager", tmp_path)
+    other = msgspec.structs.replace(chosen.simulation, epsilon="tensorflow1")
+    for each, epsilon in ((chosen, "torch"), (msgspec.structs.replace(chosen, simulation=other), "tensorflow1")):
+        planned = plan(each)
+        assert {unit.task.epsilon for unit in units_of(planned)[1] if isinstance(unit.task, RunTask)} == {epsilon}
+        assert audit._settings(planned)["epsilon"] == epsilon
+    text = CONFIG.format(engine="eager").replace("steps = 2", 'steps = 2\nepsilon = "keras"')
+    (tmp_path / "wrong.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"simulation\.epsilon"):
+        load_config(str(tmp_path / "wrong.toml"))
 
 
 def test_an_audit_says_what_trained_its_replicas(tmp_path: Path) -> None:
@@ -210,4 +226,4 @@ def test_the_command_line_refuses_unknown_engines(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit) as left:
         main(["audit", str(tmp_path / "audit.toml"), "--engine", "turbo", "--out", str(tmp_path / "out")])
     assert left.value.code == 2
-    assert "engine 'turbo': expected one of eager, fused, exact1d, auto" in capsys.readouterr().err
+    assert "engine 'turbo': expected one of eager, fused, exact1d, gpu, auto" in capsys.readouterr().err

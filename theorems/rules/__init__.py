@@ -1,11 +1,13 @@
 """Update rules as symbolic transition systems, and what is proved or refuted of them (math §2, §7).
 
 `table` is the list of rules; `proof` shows by induction what they do to parameters whose gradients have all been 0;
-`counterexample` runs them exactly where they do something that a property forbids; `classes` puts the two together.
+`counterexample` runs them exactly where they do something that a property forbids; `long_run` decides some cases that
+neither reaches; `classes` puts them together.
 """
 
 from theorems.rules.classes import Judgement, Open, class_of_rule, every_rule, judge
 from theorems.rules.counterexample import NEURON, Counterexample, counterexamples, exact_trajectory
+from theorems.rules.long_run import LongRun, in_the_long_run
 from theorems.rules.proof import DIRECT, Proof, conditions_of, prove, prove_freeze
 from theorems.rules.table import C4_RULES, RULES, variant_for
 from theorems.rules.transition import (
@@ -40,6 +42,7 @@ __all__ = [
     "Decay",
     "Judgement",
     "Keeps",
+    "LongRun",
     "Open",
     "Over",
     "Proof",
@@ -53,6 +56,7 @@ __all__ = [
     "counterexamples",
     "every_rule",
     "exact_trajectory",
+    "in_the_long_run",
     "judge",
     "prove",
     "prove_freeze",

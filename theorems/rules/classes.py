@@ -9,6 +9,7 @@ import sympy
 from theorems.hypotheses import IMPLIED, Evidence, Finding, OptimizerClass, Property, Status
 from theorems.rules.conditions import number
 from theorems.rules.counterexample import Counterexample, counterexamples
+from theorems.rules.long_run import LongRun, in_the_long_run
 from theorems.rules.proof import DIRECT, Proof, conditions_of, prove, prove_freeze
 from theorems.rules.table import C4_RULES, variant_for
 from theorems.rules.transition import Case, Decay, Rule, Settings
@@ -23,7 +24,7 @@ class Open:
     why: str
 
 
-Judgement = Proof | Counterexample | Open
+Judgement = Proof | Counterexample | LongRun | Open
 
 
 def judge(case: Case, settings: Settings) -> dict[Property, Judgement]:
@@ -51,6 +52,7 @@ def judge(case: Case, settings: Settings) -> dict[Property, Judgement]:
     else:
         left = frozenset(Property) - found.keys()
         found |= counterexamples(case, settings, left) if left else {}
+        found = dict(in_the_long_run(case, settings)) | found
         why = f"and {case.rule.patience} steps of zero gradients gave no counterexample"
     for wanted in Property:
         found.setdefault(wanted, Open(f"{reasons.get(wanted, 'not proved')}, {why}"))
@@ -87,6 +89,8 @@ def _finding(wanted: Property, found: Judgement) -> Finding:
         return Finding(wanted.name, Status.UNKNOWN, Evidence.ASSUMED, found.why)
     if isinstance(found, Counterexample):
         return Finding(wanted.name, Status.FAILS, Evidence.PROVED, _refutation(found))
+    if isinstance(found, LongRun):
+        return Finding(wanted.name, Status.HOLDS if found.holds else Status.FAILS, Evidence.PROVED, found.why)
     return Finding(wanted.name, Status.HOLDS, Evidence.PROVED, _proof(found))
 
 

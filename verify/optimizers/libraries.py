@@ -25,14 +25,14 @@ class Built:
     """How an optimizer is built, and what is told of it.
 
     target: `module:Class`. how: how it is built, if not from a list of parameters. alike: whether all parameters are
-    treated alike. program, about_program: another form of it, to be proved, and what is assumed then.
+    treated alike. programs, about_program: other forms of it, to be proved, and what is assumed then.
     """
 
     build: Build
     target: str
     how: str = ""
     alike: bool = True
-    program: Build | None = None
+    programs: tuple[Build, ...] = ()
     about_program: str = ""
 
 
@@ -270,7 +270,9 @@ def _optax() -> Library:
         build = found.OptaxBuild(name, settings)
         module = "optax.contrib" if name.startswith("contrib.") else "optax"
         target = f"{module}:{getattr(factory, '__name__', name.rpartition('.')[2])}"
-        return Built(build, target, alike=False, program=build.program, about_program=found.ABOUT_PROGRAM)
+        return Built(
+            build, target, alike=False, programs=(build.program, build.branching), about_program=found.ABOUT_PROGRAM
+        )
 
     return Library(
         "optax",

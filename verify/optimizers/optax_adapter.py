@@ -18,7 +18,7 @@ __all__ = ["ABOUT_PROGRAM", "OptaxBuild", "factories"]
 
 ABOUT_PROGRAM = (
     "what is proved is the program that JAX traces, each of its primitives taken for the torch operation of the same "
-    "meaning, and no number is subnormal (JAX takes these for 0)"
+    "meaning, no number is subnormal (JAX takes these for 0), and whole numbers of 32 bits do not overflow"
 )
 _RATES = ("learning_rate", "max_learning_rate")
 _WRAPPERS = ("lookahead", "contrib.mechanize", "contrib.sam")
@@ -110,6 +110,13 @@ class OptaxBuild:
 
     def program(self, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
         """The program that JAX traces, in torch. Fails: Untranslated."""
+        return self._program(parameters, branching=False)
+
+    def branching(self, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+        """The same, which computes only the numbers that are chosen. Fails: Untranslated."""
+        return self._program(parameters, branching=True)
+
+    def _program(self, parameters: list[torch.Tensor], *, branching: bool) -> torch.optim.Optimizer:
         key = _key(parameters)
         if key not in self._programs:
             self._programs[key] = self._traced(parameters)
@@ -117,7 +124,9 @@ class OptaxBuild:
         if isinstance(found, Untranslated):
             raise Untranslated(str(found))
         start, step = found
-        return _Traced(parameters, _runner(start), _runner(step))
+        if branching and not (start.branches or step.branches):
+            raise Untranslated("nothing is computed only where it is chosen")
+        return _Traced(parameters, _runner(start, branching), _runner(step, branching))
 
     def compiled(self, parameters: Sequence[torch.Tensor]) -> tuple[Step, Step]:
         """`start(parameters) -> state` and `step(parameters, state, gradients) -> parameters, state` on JAX arrays."""
@@ -227,9 +236,9 @@ class _Traced(torch.optim.Optimizer):
         self._leaves = made[len(parameters) :]
 
 
-def _runner(program: Program) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:
+def _runner(program: Program, branching: bool) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:
     def run(arguments: list[torch.Tensor]) -> list[torch.Tensor]:
-        return program.run(arguments)
+        return program.run(arguments, branching=branching)
 
     return run
 

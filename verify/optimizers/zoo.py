@@ -116,7 +116,7 @@ def _judged(entry: Entry, limit: float) -> Verdict:
         rule=rule,
         limits=limits,
         alike=built.alike,
-        program=built.program,
+        programs=built.programs,
         about_program=built.about_program,
     )
 

@@ -6,8 +6,10 @@ other optimizer gets one instance a replica, with ordinary weight and bias param
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +19,13 @@ from theorems.errors import InvalidInput
 from theorems.setting import Architecture, DataSet
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Layer, Parameters
+from verify.simulation.engine_names import Epsilon
 
 __all__ = ["TrainingRows", "check_device", "train"]
 
 Ints = npt.NDArray[np.int64]
 Batches = Callable[[int], Ints | None]
+_ADAM = frozenset({"adam", "amsgrad", "adamw"})  # rules of torch's Adam and AdamW, whatever their settings
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -56,15 +60,17 @@ def train(
     batches: Batches,
     checkpoints: tuple[int, ...],
     seed: Callable[[int], int],
+    *,
+    epsilon: Epsilon = "torch",
 ) -> Iterator[Parameters]:
     """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
 
     `batches(step)` gives row numbers (replicas, batch) for steps 1, 2, …, or None for all rows; `seed(r)` seeds torch's
-    generator for replica r of the block where replicas are trained one by one.
+    generator for replica r of the block where replicas are trained one by one; epsilon: Adam's convention.
     Fails: InvalidInput if the optimizer's step raises.
     """
     if optimizer.per_coordinate:
-        yield from _train_stacked(start, rows, optimizer, architecture, batches, checkpoints)
+        yield from _train_stacked(start, rows, optimizer, architecture, batches, checkpoints, epsilon)
         return
     singles = [
         _train_reproducibly(_replica(start, r), rows, optimizer, _of_replica(batches, r), checkpoints, seed(r))
@@ -99,6 +105,7 @@ def _train_stacked(
     architecture: Architecture,
     batches: Batches,
     checkpoints: tuple[int, ...],
+    epsilon: Epsilon,
 ) -> Iterator[Parameters]:
     replicas = len(start[0].bias)
     # torch multiplies a stack of one matrix by other code, with other bits: a lone replica gets a companion
@@ -109,6 +116,8 @@ def _train_stacked(
         for step in range(done + 1, checkpoint + 1):
             numbers = batches(step)
             x, y = _batch(rows, numbers if numbers is None or replicas > 1 else np.repeat(numbers, 2, axis=0))
+            if epsilon == "tensorflow1" and optimizer.rule in _ADAM:
+                _set_epsilon(stepper, optimizer, step)
             _one_step(stepper, optimizer, lambda: _split(flat, architecture), x, y)
         done = checkpoint
         yield _to_numpy(_split(flat.detach()[:replicas], architecture))
@@ -157,6 +166,13 @@ def _one_step(
             stepper.step(closure)  # type: ignore[arg-type]  # torch types the closure as returning a float
     except Exception as error:
         raise InvalidInput(f"optimizer {optimizer.spec.label}: step failed: {_reason(error)}") from error
+
+
+def _set_epsilon(stepper: torch.optim.Optimizer, optimizer: ResolvedOptimizer, step: int) -> None:
+    """Give torch's Adam, for this step, the epsilon that makes it TensorFlow 1's (see `Epsilon`)."""
+    settings: Mapping[str, Any] = optimizer.settings
+    for group in stepper.param_groups:
+        group["eps"] = settings["eps"] / math.sqrt(1 - settings["betas"][1] ** step)
 
 
 def _built(optimizer: ResolvedOptimizer, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:

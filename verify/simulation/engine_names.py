@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal
 
 from theorems.errors import InvalidInput
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Epsilon"]
+
+Epsilon = Literal["torch", "tensorflow1"]
+"""Where Adam, AMSGrad and AdamW add their epsilon: `sqrt(v/c_2) + eps`, or `sqrt(v) + eps` with `sqrt(c_2)` outside,
+which is torch's with `eps/sqrt(c_2)` at each step; `c_2 = 1 - beta_2^t`. Others know one convention, torch's."""
 
 
 class Engine(Enum):

@@ -1,8 +1,9 @@
 """The engines that train blocks of replicas, and which of them is used.
 
 eager steps the user's real optimizer and can train everything; fused and exact1d are compiled (`verify.simulation.
-fused`) and train what they support up to rounding as eager does, with the same rows in every minibatch. `auto` takes
-the fastest that supports a case; what it chose, and why not a faster one, is said.
+fused`) and train what they support up to rounding as eager does, with the same rows in every minibatch; gpu does so on
+a CUDA device (`verify.simulation.gpu`). `auto` takes the fastest that supports a case on its device; what it chose, and
+why not a faster one, is said.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation import eager
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engine_names import Engine
+from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.fused import engine as fused
 from verify.simulation.fused import exact1d
 from verify.simulation.fused.compiler import Unavailable
+from verify.simulation.gpu import engine as gpu
 
 __all__ = ["Choice", "choose", "supports", "train"]
 
@@ -48,6 +50,8 @@ def supports(
     try:
         if engine is Engine.EXACT1D:
             return exact1d.reason_against(optimizer, rows, architecture, batch)
+        if engine is Engine.GPU:
+            return gpu.reason_against(optimizer, rows, architecture, batch)
         return fused.reason_against(optimizer, rows, architecture, batch)
     except Unavailable as error:
         return str(error)
@@ -69,7 +73,7 @@ def choose(
             )
         return Choice(engine)
     why = ""
-    for candidate in FASTEST_FIRST:
+    for candidate in (Engine.GPU,) if rows.inputs.is_cuda else FASTEST_FIRST:
         if candidate is Engine.EXACT1D and len(rows.inputs) < _FEW_POINTS:
             continue
         reason = supports(candidate, architecture, rows, optimizer, batch)
@@ -91,17 +95,20 @@ def train(
     engine: Engine = Engine.EAGER,
     batch: int | None = None,
     threads: int | None = None,
+    epsilon: Epsilon = "torch",
 ) -> Iterator[Parameters]:
     """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
 
     As `verify.simulation.eager.train`. batch: rows in a minibatch, None for all rows, as `batches` gives them; threads:
-    of compiled engines, default as many as torch uses.
+    of compiled engines, default as many as torch uses; epsilon: Adam's convention.
     Fails: InvalidInput if the engine cannot train this, or the optimizer's step raises.
     """
     chosen = choose(engine, architecture, rows, optimizer, batch).engine
     if chosen is Engine.EAGER:
-        return eager.train(start, rows, optimizer, architecture, batches, checkpoints, seed)
+        return eager.train(start, rows, optimizer, architecture, batches, checkpoints, seed, epsilon=epsilon)
+    if chosen is Engine.GPU:
+        return gpu.train(start, rows, optimizer, architecture, batches, checkpoints, epsilon=epsilon)
     threads = threads or torch.get_num_threads()
     if chosen is Engine.FUSED:
-        return fused.train(start, rows, optimizer, architecture, batches, checkpoints, threads=threads)
-    return exact1d.train(start, rows, optimizer, architecture, checkpoints, threads=threads)
+        return fused.train(start, rows, optimizer, architecture, batches, checkpoints, threads=threads, epsilon=epsilon)
+    return exact1d.train(start, rows, optimizer, architecture, checkpoints, threads=threads, epsilon=epsilon)

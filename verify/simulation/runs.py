@@ -25,7 +25,7 @@ from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.decay import curve_dead_layer, robustly_dead_layer
 from verify.simulation.draw import Parameters, draw_parameters
 from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engine_names import Engine
+from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.engines import train
 from verify.simulation.forward import (
     DeadNeurons,
@@ -128,7 +128,7 @@ class RunTask:
 
     Symbols: batch None means all rows; event is the structural event whose persistence is followed; reachable = U, a
     certified upper bound of the optimal risk; risks are looked at initially, every `look_every` steps and at the end;
-    engine trains them.
+    engine trains them; epsilon is Adam's convention.
     """
 
     start: Start
@@ -142,6 +142,7 @@ class RunTask:
     first: int
     count: int
     engine: Engine = Engine.EAGER
+    epsilon: Epsilon = "torch"
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
@@ -232,6 +233,7 @@ def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int
         lambda r: start.key("optimizer", task.optimizer.label, task.first + r)[0],
         engine=task.engine,
         batch=task.batch,
+        epsilon=task.epsilon,
     )
 
 

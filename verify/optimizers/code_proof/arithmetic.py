@@ -6,8 +6,9 @@ with their rounding, so the rounded ends enclose; results of a composite kernel 
 and may use fused multiply-add) and of library functions are widened outward.
 
 `finite=True` leaves out two kinds of execution: those in which an operation on finite numbers overflows to an infinity,
-and those in which one underflows to 0. A division by 0, a logarithm of 0 or a root of a negative number is never left
-out.
+and those in which one underflows to 0. A logarithm of 0 or a root of a negative number is never left out, and neither
+is a division by 0, except with `poles=False`: that leaves out executions in which a number other than 0 is divided
+by 0. What 0/0 gives, NaN, is always kept.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from verify.optimizers.code_proof.element import (
     INFINITY,
     ONE,
     ZERO,
+    Bound,
     Element,
     Format,
     Multiple,
@@ -30,11 +32,11 @@ from verify.optimizers.code_proof.element import (
     join,
     key_of,
     key_of_element,
-    key_of_value,
+    key_of_factor,
 )
 from verify.optimizers.code_proof.plain import isinf, max, min
 
-__all__ = ["Arithmetic", "Definition"]
+__all__ = ["Arithmetic", "Definition", "rebased"]
 
 BOOLEAN = Element(0.0, 1.0)
 TRUE, FALSE = ONE, ZERO
@@ -71,6 +73,42 @@ def _quotients(first: Sequence[float], second: Sequence[float]) -> list[float]:
     return found
 
 
+def _times(x: Bound, y: Bound) -> Bound:
+    """The product of two ends of ranges of factors; 0 times infinity counts as 0, for every factor is a real number."""
+    return Fraction(0) if x == 0 or y == 0 else x * y
+
+
+def _range_times(factor: Fraction, link: Multiple) -> tuple[Bound, Bound]:
+    ends = _times(factor, link.low), _times(factor, link.high)
+    return min(ends), max(ends)
+
+
+def _added_ends(first: tuple[Bound, Bound], second: tuple[Bound, Bound]) -> tuple[Bound, Bound]:
+    return first[0] + second[0], first[1] + second[1]
+
+
+def _named_factor(coordinate: int, low: Bound, high: Bound, name: int | None) -> Multiple:
+    """A multiple, named after its factor if that is known."""
+    made = Multiple(coordinate, low, high, name, False)
+    return Multiple(coordinate, low, high, key_of_factor(made), False)
+
+
+def rebased(link: Multiple, new: Multiple | None) -> Multiple | None:
+    """A multiple of an old value as a multiple of a new one, which is itself the multiple `new` of the old one."""
+    if new is None or new.coordinate != link.coordinate:
+        return None
+    if new.same:
+        return link
+    if link.key is not None and link.key == new.key:  # both are the same multiple, of 0 even where the factor is 0
+        return _named_factor(link.coordinate, Fraction(1), Fraction(1), None)
+    if new.low <= 0:
+        return None
+    inverses: tuple[Bound, Bound] = (0 if new.high == INFINITY else 1 / new.high), 1 / new.low
+    ends = [_times(end, Fraction(inverse)) for inverse in inverses for end in (link.low, link.high)]
+    name = None if link.key is None or new.key is None else key_of(("ratio", link.key, new.key))
+    return _named_factor(link.coordinate, min(ends), max(ends), name)
+
+
 def _down(number: float) -> float:
     return math.nextafter(number, -INFINITY)
 
@@ -81,18 +119,22 @@ def _up(number: float) -> float:
 
 @dataclass(frozen=True)
 class Definition:
-    """The number is the result of a rule for these operands."""
+    """The number is the result of a rule for these operands. source: for conversions, the format they come from."""
 
     rule: str
     form: Format
     operands: tuple[Element, ...]
+    source: Format | None = None
 
 
 class Arithmetic:
-    """The rules. definitions: how a named number was computed, so that it can be computed again when more is known."""
+    """The rules. definitions: how a named number was computed, so that it can be computed again when more is known.
 
-    def __init__(self, *, finite: bool) -> None:
-        self.finite = finite
+    met_pole: whether a number other than 0 was divided by one that may be 0.
+    """
+
+    def __init__(self, *, finite: bool, poles: bool = True) -> None:
+        self.finite, self.poles, self.met_pole = finite, poles, False
         self.definitions: dict[int, Definition] = {}
 
     # --- rounding ----------------------------------------------------------------------------------------------------
@@ -169,6 +211,8 @@ class Arithmetic:
             result = self.settle(target, (x,), lo, hi)
             result = result if x.may_be_zero else self.nonzero(target, (x,), result)
             key = None if x.key is None else key_of(("cast", x.key, str(target.dtype)))
+            if key is not None:
+                self.definitions[key] = Definition("cast", target, (x,), source)
             return Element(result.lo, result.hi, result.nan, link, key)
         if target.dtype.is_floating_point:
             exact = abs(x.lo) <= 2.0**target.precision and abs(x.hi) <= 2.0**target.precision
@@ -216,6 +260,12 @@ class Arithmetic:
         self.definitions[key] = Definition(name, form, inputs)
         return Element(result.lo, result.hi, result.nan, result.link, key)
 
+    def _again(self, definition: Definition, operands: Sequence[Element]) -> Element:
+        if definition.source is not None:
+            return self.cast(definition.source, definition.form, operands[0])
+        found: Element = getattr(self, definition.rule)(definition.form, *operands)
+        return found
+
     def known_better(self, element: Element, facts: dict[int, Range], depth: int = 4) -> Element:
         """The element, given ranges of some named numbers; computed again from its definition if it uses them."""
         key = element.key
@@ -228,7 +278,7 @@ class Arithmetic:
         if definition is not None:
             operands = [self.known_better(operand, facts, depth - 1) for operand in definition.operands]
             if any(mine is not old for mine, old in zip(operands, definition.operands, strict=True)):
-                again: Element = getattr(self, definition.rule)(definition.form, *operands)
+                again = self._again(definition, operands)
                 lo, hi, nan = max(lo, again.lo), min(hi, again.hi), nan and again.nan
         if (lo, hi, nan) == (element.lo, element.hi, element.nan) or lo > hi:
             return element
@@ -241,30 +291,36 @@ class Arithmetic:
         ends = [Fraction(factor.lo), Fraction(factor.hi)]
         if inverse:
             ends = [1 / end for end in ends]
-        products = [end * bound for end in ends for bound in (link.low, link.high)]
-        key = key_of_element(factor)
-        low, high = min(products), max(products)
-        if low == high:
-            name: int | None = key_of_value(low)
-        elif key is None or link.key is None:
-            name = None
-        else:
-            name = key_of(("over" if inverse else "times", link.key, key))
-        return Multiple(link.coordinate, low, high, name, False)
+        products = [_times(end, bound) for end in ends for bound in (link.low, link.high)]
+        keys = link.key, key_of_element(factor)
+        name = None if None in keys else key_of(("over" if inverse else "times", *keys))
+        return _named_factor(link.coordinate, min(products), max(products), name)
 
     @staticmethod
     def _added(first: Multiple, second: Multiple, sign: int) -> Multiple | None:
         if first.coordinate != second.coordinate:
             return None
+        known = first.key is not None and second.key is not None
+        if known and first.key == second.key and sign == -1:  # equal factors cancel
+            return _named_factor(first.coordinate, Fraction(0), Fraction(0), None)
         ends = sorted((sign * second.low, sign * second.high))
-        low, high = first.low + ends[0], first.high + ends[1]
-        if low == high:
-            name: int | None = key_of_value(low)
-        elif first.key is None or second.key is None:
-            name = None
-        else:
-            name = key_of(("plus", sign, first.key, second.key))
-        return Multiple(first.coordinate, low, high, name, False)
+        name = key_of(("plus", sign, first.key, second.key)) if known else None
+        return _named_factor(first.coordinate, first.low + ends[0], first.high + ends[1], name)
+
+    @staticmethod
+    def _mixed(first: Multiple, second: Multiple, weight: Element) -> Multiple | None:
+        """(1 - weight) * first + weight * second, of factors in exact arithmetic."""
+        if first.coordinate != second.coordinate or not weight.is_finite:
+            return None
+        if first.key is not None and first.key == second.key:  # a mean of equal factors
+            return Multiple(first.coordinate, first.low, first.high, first.key, False)
+        weights = Fraction(weight.lo), Fraction(weight.hi)
+        ends = []
+        for end in weights:  # linear in the weight: the ends decide
+            ends.append(_added_ends(_range_times(1 - end, first), _range_times(end, second)))
+        keys = first.key, second.key, key_of_element(weight)
+        name = None if None in keys else key_of(("mix", *keys))
+        return _named_factor(first.coordinate, min(low for low, _ in ends), max(high for _, high in ends), name)
 
     @staticmethod
     def _linked(element: Element, link: Multiple | None) -> Element:
@@ -338,7 +394,10 @@ class Arithmetic:
             result = Element(0.0, 0.0, nan)
             return result if loose else self._keyed("div", form, result, x, y)
         if y.may_be_zero:
-            result = Element(-INFINITY, INFINITY, nan)
+            self.met_pole = True
+            left_out = not self.poles and x.is_finite and y.is_finite
+            largest = form.maximum if left_out else INFINITY
+            result = Element(-largest, largest, nan)
             return result if loose else self._keyed("div", form, result, x, y)
         ends = _quotients((x.lo, x.hi), (y.lo, y.hi))
         if x.may_be_infinite and y.may_be_infinite:
@@ -441,7 +500,18 @@ class Arithmetic:
             result = above
         else:
             result = join(below, above)
-        return self._between(form, result, start, end) if weight.lo >= 0 and weight.hi <= 1 else result
+        result = self._between(form, result, start, end) if weight.lo >= 0 and weight.hi <= 1 else result
+        link = None if result.is_same else self._mean_link(start, end, weight)
+        return result if link is None else self._linked(result.unlinked(), link)
+
+    def _mean_link(self, start: Element, end: Element, weight: Element) -> Multiple | None:
+        """The link of a weighted mean; a 0 is the multiple 0 of anything."""
+        first, second = start.link, end.link
+        if first is None and second is not None and start.is_zero:
+            first = _named_factor(second.coordinate, Fraction(0), Fraction(0), None)
+        if second is None and first is not None and end.is_zero:
+            second = _named_factor(first.coordinate, Fraction(0), Fraction(0), None)
+        return None if first is None or second is None else self._mixed(first, second, weight)
 
     @staticmethod
     def _between(form: Format, result: Element, start: Element, end: Element) -> Element:

@@ -24,6 +24,7 @@ __all__ = [
     "ONE",
     "TOP",
     "ZERO",
+    "Bound",
     "Element",
     "Format",
     "Multiple",
@@ -37,6 +38,7 @@ __all__ = [
     "join",
     "key_of",
     "key_of_element",
+    "key_of_factor",
     "key_of_value",
     "real",
     "widened",
@@ -44,6 +46,10 @@ __all__ = [
 
 INFINITY: Final = math.inf
 SMALLEST: Final = math.ldexp(1.0, -1074)
+
+
+Bound = Fraction | float
+"""An end of a range of factors: a fraction, or one of the two infinities (then the factor is real, but not bounded)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,8 @@ class Multiple:
     """
 
     coordinate: int
-    low: Fraction
-    high: Fraction
+    low: Bound
+    high: Bound
     key: int | None
     same: bool
 
@@ -106,12 +112,16 @@ class Element:
         """The same interval, without what is known beyond it."""
         return Element(self.lo, self.hi, self.nan)
 
+    def unlinked(self) -> Element:
+        """The same, without how it depends on a tested coordinate."""
+        return self if self.link is None else Element(self.lo, self.hi, self.nan, None, self.key)
+
     def contains(self, number: float) -> bool:
         """Whether the interval part admits this number."""
         return self.nan if math.isnan(number) else self.lo <= number <= self.hi
 
     def includes(self, other: Element) -> bool:
-        """Whether every number of `other` is one of this element."""
+        """Whether every number of `other` is one of this element; `heap.names_included` compares names of factors."""
         if not (self.lo <= other.lo and other.hi <= self.hi and (self.nan or not other.nan)):
             return False
         if self.key is not None and self.key != other.key:
@@ -124,7 +134,7 @@ def _link_includes(weak: Multiple, strong: Multiple | None) -> bool:
         return False
     if weak.same:
         return strong.same
-    return weak.low <= strong.low and strong.high <= weak.high and weak.key in (None, strong.key)
+    return weak.low <= strong.low and strong.high <= weak.high
 
 
 ZERO: Final = Element(0.0, 0.0)
@@ -258,11 +268,23 @@ def widened(old: Element, new: Element, ends: tuple[float, float]) -> Element:
     thresholds = (-INFINITY, ends[0], -1.0, -SMALLEST, 0.0, SMALLEST, 1.0, ends[1], INFINITY)
     lo = both.lo if both.lo == old.lo else max(end for end in thresholds if end <= both.lo)
     hi = both.hi if both.hi == old.hi else min(end for end in thresholds if end >= both.hi)
-    link = both.link
-    if link is not None and old.link is not None and (link.low, link.high) != (old.link.low, old.link.high):
-        inside = link.low >= 0 and link.high <= 1
-        link = Multiple(link.coordinate, Fraction(0), Fraction(1), link.key, False) if inside else None
-    return Element(lo, hi, both.nan, link, both.key)
+    return Element(lo, hi, both.nan, _widened_link(old.link, both.link), both.key)
+
+
+# Factors are widened to these: a range around 1 that repeats is found, and what only stays nonnegative is kept as that.
+_FACTORS: Final[tuple[Bound, ...]] = (
+    Fraction(0), Fraction(1, 2), 1 - Fraction(1, 1024), Fraction(1), 1 + Fraction(1, 1024), Fraction(2), INFINITY,
+)  # fmt: skip
+
+
+def _widened_link(old: Multiple | None, both: Multiple | None) -> Multiple | None:
+    if old is None or both is None or (both.low, both.high) == (old.low, old.high):
+        return both
+    if both.low < 0:
+        return None
+    low = both.low if both.low == old.low else max(end for end in _FACTORS if end <= both.low)
+    high = both.high if both.high == old.high else min(end for end in _FACTORS if end >= both.high)
+    return Multiple(both.coordinate, low, high, both.key, False)
 
 
 # --- interning: tensors of abstract values hold whole numbers that stand for elements --------------------------------
@@ -301,6 +323,11 @@ def fresh_key() -> int:
 def key_of_value(number: Fraction) -> int:
     """The key of a known number."""
     return key_of(("number", number))
+
+
+def key_of_factor(link: Multiple) -> int | None:
+    """The key of the factor, whether it is known itself or only by name."""
+    return key_of_value(link.low) if link.low == link.high and isinstance(link.low, Fraction) else link.key
 
 
 def key_of_element(element: Element) -> int | None:

@@ -20,8 +20,8 @@ import threading
 import types
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ from verify.optimizers.code_proof.element import (
     join,
     key_of,
     key_of_element,
+    key_of_factor,
     widened,
 )
 from verify.optimizers.code_proof.plain import max, min
@@ -44,7 +45,7 @@ from verify.optimizers.code_proof.scalars import LARGEST_COUNT, ScalarNode, to_n
 from verify.optimizers.code_proof.tensor import AbstractTensor, narrowed
 from verify.optimizers.code_proof.watch import is_constant_package
 
-__all__ = ["Contents", "Survey", "survey"]
+__all__ = ["Contents", "Survey", "names_included", "names_joined", "survey"]
 
 _ATOMS = (
     str, bytes, type(None), bool, complex, torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout,
@@ -138,14 +139,24 @@ class Survey:
         )
 
 
-def survey(roots: Iterable[tuple[str, Any]], modules: Iterable[tuple[dict[str, Any], set[str]]]) -> Survey:
-    """Walk from named roots, and from the named globals of the given modules."""
-    walker = _Walker()
+def survey(
+    roots: Iterable[tuple[str, Any]],
+    modules: Iterable[tuple[dict[str, Any], set[str]]],
+    relink: Callable[[Multiple], Multiple | None],
+    trial: int,
+) -> Survey:
+    """Walk from named roots, and from the named globals of the given modules.
+
+    relink: what a multiple becomes with the step, as a multiple of the value from which the next step starts.
+    trial: its number; names of factors mean something within one trial only.
+    """
+    walker = _Walker(relink)
     for name, root in roots:
         walker.visit(root, name, None)
     for module, names in modules:
         walker.visit_globals(module, sorted(names))
     _tell_apart(walker.slots)
+    _name_factors(walker.slots, trial)
     return Survey(tuple(walker.structure), walker.slots, walker.restorers)
 
 
@@ -158,8 +169,59 @@ def _tell_apart(slots: Iterable[Slot]) -> None:
             slot.name = f"{slot.name}#{seen[slot.name]}"
 
 
+def _name_factors(slots: list[Slot], trial: int) -> None:
+    """Keys belong to one step: in a state, equal factors are named after the first place that has one of them."""
+    keys = [[_factor_of(element) for element in slot.contents.elements] for slot in slots]
+    for slot, named in zip(slots, _renamed([slot.contents for slot in slots], keys, trial), strict=True):
+        slot.contents = named
+
+
+def names_joined(joined: list[Contents], first: list[Contents], second: list[Contents], trial: int) -> list[Contents]:
+    """Joined contents, with a common name for the factors that are equal in both states."""
+    keys: list[list[Hashable]] = []
+    for one, two in zip(first, second, strict=True):
+        pairs = zip(map(_factor_of, one.elements), map(_factor_of, two.elements), strict=True)
+        keys.append([None if None in pair else pair for pair in pairs])
+    return _renamed(joined, keys, trial)
+
+
+def names_included(weak: list[Contents], strong: list[Contents]) -> bool:
+    """Whether factors that have one name in the weak state have one in the strong state."""
+    meant: dict[int, int | None] = {}
+    for one, two in zip(weak, strong, strict=True):
+        for mine, their in zip(one.elements, two.elements, strict=True):
+            if mine.link is None or mine.link.same or mine.link.key is None:
+                continue
+            known = _factor_of(their)
+            if known is None or meant.setdefault(mine.link.key, known) != known:
+                return False
+    return True
+
+
+def _factor_of(element: Element) -> int | None:
+    return None if element.link is None else element.link.key
+
+
+def _renamed(contents: list[Contents], keys: Sequence[Sequence[Hashable]], trial: int) -> list[Contents]:
+    """Multiples named after the first place that has the same key; a name says nothing about other trials."""
+    first: dict[Hashable, int] = {}
+    named, place = [], 0
+    for held, listed in zip(contents, keys, strict=True):
+        elements = list(held.elements)
+        for index, key in enumerate(listed):
+            place += 1
+            link = elements[index].link
+            if link is not None and not link.same:
+                name = None if key is None else key_of(("ratio at", trial, first.setdefault(key, place)))
+                link = Multiple(link.coordinate, link.low, link.high, name, False)
+                elements[index] = replace(elements[index], link=link)
+        named.append(held if held.range is not None else replace(held, elements=tuple(elements)))
+    return named
+
+
 @dataclass
 class _Walker:
+    relink: Callable[[Multiple], Multiple | None]
     structure: list[Hashable] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     restorers: list[Callable[[], None]] = field(default_factory=list)
@@ -308,7 +370,14 @@ class _Walker:
         if form is not None and not form.floating:
             limits = (max(limits[0], -LARGEST_COUNT), min(limits[1], LARGEST_COUNT))
         self.structure.append(("memory of", len(elements), str(dtype)))
-        self.slots.append(Slot(name, Contents(limits, tuple(_unnamed(element) for element in elements)), key, fill))
+        self.slots.append(Slot(name, Contents(limits, tuple(map(self._unnamed, elements))), key, fill))
+
+    def _unnamed(self, element: Element) -> Element:
+        """Keys of numbers belong to one step; those of factors are replaced by names that stay."""
+        link = None if element.link is None else self.relink(element.link)
+        if link is not None:
+            link = replace(link, key=key_of_factor(link))
+        return Element(element.lo, element.hi, element.nan, link)
 
     def _dictionary(self, value: dict[Any, Any], name: str) -> None:
         self.structure.append(("dict", type(value).__name__, len(value)))
@@ -536,14 +605,8 @@ def _counted(element: Element, dtype: torch.dtype) -> Element:
 
 
 def _named(element: Element, symbol: str | None) -> Element:
-    if symbol is None or element.is_constant:
-        return element
-    return Element(element.lo, element.hi, element.nan, element.link, _key_of_symbol(symbol))
-
-
-def _unnamed(element: Element) -> Element:
-    """Keys belong to one step."""
     link = element.link
     if link is not None and not link.same:
-        link = Multiple(link.coordinate, link.low, link.high, None, False)
-    return Element(element.lo, element.hi, element.nan, link)
+        link = Multiple(link.coordinate, link.low, link.high, key_of_factor(link), False)
+    key = None if symbol is None or element.is_constant else _key_of_symbol(symbol)
+    return Element(element.lo, element.hi, element.nan, link, key)

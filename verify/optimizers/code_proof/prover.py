@@ -21,6 +21,8 @@ from verify.optimizers.code_proof.trial import Build, Limits, Move, Trial, Verdi
 __all__ = ["Claim", "CodeProof", "Reach", "prove_on_code"]
 
 ONE = key_of_value(Fraction(1))
+_STAGES = ((True, False, True), (True, True, True), (True, True, False), (False, False, True), (False, True, True))
+"""Every step or the first ones, whether numbers are taken to stay finite, whether poles are kept: the most first."""
 _HUGE = Fraction(10) ** 300  # beyond this, messages do not tell numbers apart
 
 
@@ -178,7 +180,11 @@ class _Session:
     limits: Limits
     deadline: float
     finite: bool = False
+    poles: bool = True
+    met_pole: bool = False
     every_step: bool = True
+    graph: bool = False
+    multiplies: bool = False
     branches: int = 0
     operations: set[str] = field(default_factory=set)
 
@@ -199,7 +205,7 @@ class _Session:
         return found
 
     def trial(self, tested: Sequence[tuple[int, int]]) -> Verdict:
-        """Run one trial. If it is not said whether a closure is needed, the first complaint about it tells."""
+        """Run one trial. Whether a closure, or gradients with a graph, are needed is told by the first complaint."""
         left = self.deadline - time.process_time()
         if left <= 0:
             return Verdict(refused=f"the time limit of {self.limits.total:g} seconds is reached")
@@ -209,14 +215,20 @@ class _Session:
             tested,
             dtype=self.dtype,
             finite=self.finite,
+            poles=self.poles,
             closure=bool(self.closure),
+            graph=self.graph,
             limits=replace(self.limits, seconds=min(self.limits.seconds, left)),
         )
         verdict = trial.run(every_step=self.every_step)
         if self.closure is None and verdict.refused.startswith("raises") and "closure" in verdict.refused.lower():
             self.closure = True
             return self.trial(tested)
+        if not self.graph and verdict.refused.startswith("raises") and "does not require grad" in verdict.refused:
+            self.graph = True
+            return self.trial(tested)
         self.operations |= verdict.operations
+        self.met_pole = self.finite and verdict.met_pole
         self.branches = max(self.branches, verdict.paths)
         return verdict
 
@@ -224,17 +236,22 @@ class _Session:
         """All claims, from the neurons' trials; then (F), coordinate by coordinate."""
         verdicts: list[Verdict] = []
         reasons: list[str] = []
-        for self.every_step, self.finite in ((True, False), (True, True), (False, False), (False, True)):
+        doomed = False
+        for self.every_step, self.finite, self.poles in _STAGES:
+            if not self.poles and not self.met_pole:
+                continue
             verdicts, failure, early = self._neurons_verdicts()
             if not failure:
                 break
             reasons.append(failure)
-            if early and self.finite:  # it moves in the very first steps: fewer steps prove nothing
-                return self._nothing(failure)
+            doomed = early if self.finite and self.poles else doomed
+            if doomed and not (self.poles and self.met_pole):
+                return self._nothing(reasons[1])  # it moves in the very first steps: fewer steps prove nothing
         else:
             return self._nothing(reasons[1])
         later = "" if self.every_step else reasons[1]
         properties = _properties(self.neurons(), verdicts)
+        self.multiplies = any(not _is_same(move) for each in verdicts for moves in each.moves for move in moves)
         claims = []
         for wanted in Property:
             if wanted is Property.F:
@@ -290,6 +307,8 @@ class _Session:
             found.append(
                 "parameters and gradients stay finite, and no operation on finite numbers overflows or underflows to 0"
             )
+            if not self.poles:
+                found.append("no number other than 0 is divided by 0")
         else:
             found.append("whatever the other gradients and parameters, NaN and infinities included")
         found.append("every parameter gets a gradient at each step, in a new tensor, as after zero_grad()")
@@ -299,8 +318,13 @@ class _Session:
             "the code compares no numbers by identity, and keeps no state in torch's or Python's own objects beyond "
             "the attributes of modules and classes that are checked"
         )
+        if self.multiplies:
+            found.append("factors are those of exact arithmetic: rounding of what is a multiple is set aside")
         if self.closure:
             found.append("at each evaluation by the closure the tested gradients are 0 as well")
+        if self.graph:
+            kind = "finite numbers" if self.finite else "numbers"
+            found.append(f"gradients come with a graph (create_graph=True); second derivatives may be any {kind}")
         return tuple(found)
 
 

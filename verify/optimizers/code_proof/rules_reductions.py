@@ -14,6 +14,7 @@ from verify.optimizers.code_proof.element import (
     Element,
     Format,
     any_of,
+    element_of,
     fresh_key,
     identifier_of,
 )
@@ -224,6 +225,28 @@ def _cumsum(machine: Interpreter, args: Arguments, options: Options) -> Value:
         rows.append([identifier_of(machine.arithmetic.total(form, terms[: i + 1])) for i in range(len(terms))])
     made = torch.tensor(rows, dtype=torch.int64).reshape(moved.shape).movedim(-1, dim)
     return Value(made.contiguous(), dtype)
+
+
+@rule("_softmax")
+def _softmax(machine: Interpreter, args: Arguments, options: Options) -> Value:
+    """Numbers from 0 to 1, but for rounding; NaN where one of the terms is NaN or infinite."""
+    tensor, dim = args[0], args[1]
+    dtype = torch.float32 if args[2] else tensor.dtype  # the third argument: 16 bits in, 32 bits out
+    form = form_of(dtype)
+    codes = machine.codes(tensor)
+    if codes.numel() == 0:
+        return Value(codes.clone(), dtype)
+
+    def share(terms: list[Element]) -> Element:
+        spoiled = any(not term.is_finite for term in terms)
+        return machine.arithmetic.library(form, (), 0.0, 1.0, nan=spoiled)
+
+    shares = reduced(machine, codes, dim, True, share)
+    # Each number of a row has a name of its own: they are not equal.
+    listed = [
+        identifier_of(_named(element_of(code).bare())) for code in shares.expand(codes.shape).reshape(-1).tolist()
+    ]
+    return Value(torch.tensor(listed, dtype=torch.int64).reshape(codes.shape), dtype)
 
 
 # --- matrix products -------------------------------------------------------------------------------------------------

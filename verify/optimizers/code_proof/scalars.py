@@ -594,22 +594,20 @@ def _chosen(name: str, x: Any, y: Any) -> Any:
     if first is None or second is None:
         raise NoProof(f"{name} of an unknown number and something that is no number")
     (a, b, nan), (c, d, other_nan) = first.range(), second.range()
-    if not (nan or other_nan):
-        if (a >= d) if name == "max" else (b <= c):
-            return x
-        if (c > b) if name == "max" else (d < a):
-            return y
+    if (a >= d) if name == "max" else (b <= c):  # y is not beyond x, whether one of them is NaN or not
+        return x
+    if not (nan or other_nan) and ((c > b) if name == "max" else (d < a)):
+        return y
     if first.whole != second.whole:  # an int or a float comes out: two ways to go on
         turned = (first, second) if name == "max" else (second, first)
         return y if _is_less(*turned, True) else x
     whole = first.whole
-    if nan or other_nan:
-        lo, hi = (a if a < c else c), (b if b > d else d)
-    elif name == "max":
-        lo, hi = (a if a > c else c), (b if b > d else d)
+    # Where y is NaN the result is x; where x is NaN it is x as well.
+    if name == "max":
+        lo, hi = (a if a > c or other_nan else c), (b if b > d else d)
     else:
-        lo, hi = (a if a < c else c), (b if b < d else d)
-    return to_number(ScalarNode(whole, lo, hi, nan or other_nan, key_of((name, first.key, second.key))))
+        lo, hi = (a if a < c else c), (b if b < d or other_nan else d)
+    return to_number(ScalarNode(whole, lo, hi, nan, key_of((name, first.key, second.key))))
 
 
 def _extended(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import torch
 from torch.utils._python_dispatch import _disable_current_modes as outside_modes
 
-from verify.optimizers.code_proof.conditions import Comparison, comparison_of
+from verify.optimizers.code_proof.conditions import Comparison, comparison_of, facts_of
 from verify.optimizers.code_proof.element import (
     TOP,
     Element,
@@ -29,7 +29,7 @@ from verify.optimizers.code_proof.plain import max, min
 from verify.optimizers.code_proof.refusal import ImpossiblePath, NoProof
 from verify.optimizers.code_proof.scalars import ScalarNode, number_element, to_number
 
-__all__ = ["AbstractTensor", "narrowed", "outside_modes", "truth_of"]
+__all__ = ["AbstractTensor", "GraphGradient", "narrowed", "outside_modes", "truth_of"]
 
 
 def narrowed(element: Element) -> Element:
@@ -65,6 +65,8 @@ def truth_of(element: Element) -> bool:
         path.narrow(key, 1, 1, False)
     elif not answer:
         path.narrow(key, 0, 0, False)
+    for other, (lo, hi, nan) in facts_of(element, answer).items():
+        path.narrow(other, lo, hi, nan)
     return answer
 
 
@@ -196,6 +198,15 @@ class AbstractTensor(torch.Tensor):
         copied.__dict__.update(own)
         memo[id(self)] = memo[-storage._cdata] = copied
         return copied
+
+
+class GraphGradient(AbstractTensor):
+    """A gradient through which one can differentiate again, as `backward(create_graph=True)` leaves it."""
+
+    def _unknown_graph(self) -> NoReturn:
+        raise NoProof("the graph behind a gradient is looked at")
+
+    grad_fn = is_leaf = property(_unknown_graph)
 
 
 def constant_identifier(value: object) -> int:

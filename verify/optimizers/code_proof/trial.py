@@ -6,6 +6,7 @@ appears: what holds on every path from the remaining states holds at every later
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 import warnings
@@ -14,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 from theorems.errors import InvalidInput
 from verify.optimizers.code_proof import rules_fused, rules_memory, rules_pointwise, rules_reductions
-from verify.optimizers.code_proof.arithmetic import Arithmetic
+from verify.optimizers.code_proof.arithmetic import Arithmetic, rebased
 from verify.optimizers.code_proof.element import (
     ZERO,
     Element,
@@ -33,16 +35,17 @@ from verify.optimizers.code_proof.element import (
     key_of_value,
     real,
 )
-from verify.optimizers.code_proof.heap import Contents, Survey, survey
+from verify.optimizers.code_proof.heap import Contents, Survey, names_included, names_joined, survey
 from verify.optimizers.code_proof.interpreter import Interpreter, form_of
 from verify.optimizers.code_proof.paths import Path, every_path, following
 from verify.optimizers.code_proof.refusal import Failure, ImpossiblePath, NoProof, nothing_swallowed
 from verify.optimizers.code_proof.scalars import ScalarNode, abstract_math
-from verify.optimizers.code_proof.tensor import AbstractTensor, outside_modes
+from verify.optimizers.code_proof.tensor import AbstractTensor, GraphGradient, outside_modes
 from verify.optimizers.code_proof.watch import Watch
 
 __all__ = ["Limits", "Move", "Training", "Trial", "Verdict"]
 
+_NUMBERS = count(1)
 _RULES = (rules_fused, rules_memory, rules_pointwise, rules_reductions)
 
 
@@ -82,7 +85,8 @@ class Verdict:
     """What a trial found. moves: for the first steps one by one, then for all later ones together.
 
     every_step: whether the moves are those of every step; otherwise those of the first `steps` steps.
-    refused: why there is nothing to say (then `moves` means nothing).
+    refused: why there is nothing to say (then `moves` means nothing). met_pole: whether some number other than 0 was
+    divided by one that may be 0.
     """
 
     moves: list[set[Move]] = field(default_factory=list)
@@ -91,6 +95,7 @@ class Verdict:
     refused: str = ""
     not_every_step: str = ""
     lost: str = ""
+    met_pole: bool = False
     paths: int = 0
     operations: set[str] = field(default_factory=set)
 
@@ -104,18 +109,23 @@ class _State:
     survey: Survey
     contents: list[Contents]
     partition: tuple[int, ...]
+    trial: int
 
     def includes(self, other: _State) -> bool:
-        return all(mine.includes(their) for mine, their in zip(self.contents, other.contents, strict=True)) and all(
-            other.partition[index] == other.partition[first] for index, first in enumerate(self.partition)
+        return (
+            all(mine.includes(their) for mine, their in zip(self.contents, other.contents, strict=True))
+            and all(other.partition[index] == other.partition[first] for index, first in enumerate(self.partition))
+            and names_included(self.contents, other.contents)
         )
 
     def joined(self, other: _State, *, widen: bool) -> _State:
         pairs_of_contents = zip(self.contents, other.contents, strict=True)
         contents = [mine.joined(their, widen=widen) for mine, their in pairs_of_contents]
+        contents = names_joined(contents, self.contents, other.contents, self.trial)
         first: dict[tuple[int, int], int] = {}
         pairs = zip(self.partition, other.partition, strict=True)
-        return _State(other.survey, contents, tuple(first.setdefault(pair, index) for index, pair in enumerate(pairs)))
+        partition = tuple(first.setdefault(pair, index) for index, pair in enumerate(pairs))
+        return _State(other.survey, contents, partition, self.trial)
 
     def install(self) -> None:
         self.survey.restore()
@@ -127,6 +137,8 @@ class Trial:
     """The optimizer on parameters of given shapes, with `tested` coordinates (parameter, flat place) at gradient 0.
 
     finite: leave out executions in which other numbers overflow, and parameters that are not finite.
+    poles: whether to keep those in which a number other than 0 is divided by 0.
+    closure: whether `step` is given one. graph: whether one can differentiate through the gradients.
     """
 
     def __init__(
@@ -137,13 +149,15 @@ class Trial:
         *,
         dtype: torch.dtype,
         finite: bool,
+        poles: bool = True,
         closure: bool,
+        graph: bool = False,
         limits: Limits,
     ) -> None:
         self.build, self.shapes, self.tested = build, shapes, list(tested)
         self.dtype, self.form = dtype, form_of(dtype)
-        self.closure, self.limits = closure, limits
-        self.arithmetic = Arithmetic(finite=finite)
+        self.closure, self.graph, self.limits = closure, graph, limits
+        self.arithmetic = Arithmetic(finite=finite, poles=poles)
         self.machine = Interpreter(self.arithmetic)
         _warm_up()
         self.watch = Watch()
@@ -152,6 +166,7 @@ class Trial:
         self.training: Training | None = None
         self.deadline = time.process_time() + limits.seconds
         self.evaluations: list[Move] = []
+        self.number = next(_NUMBERS)
         self._start: Survey | None = None
 
     # --- running -----------------------------------------------------------------------------------------------------
@@ -176,7 +191,7 @@ class Trial:
             if self._start is not None:
                 self._start.restore()
             self.watch.put_back()
-        verdict.operations = self.machine.operations
+        verdict.operations, verdict.met_pole = self.machine.operations, self.arithmetic.met_pole
         return verdict
 
     def _constructed(self) -> dict[tuple[Any, ...], _State]:
@@ -195,7 +210,7 @@ class Trial:
             self._follow_code()
             if path.taken:
                 raise NoProof(f"the constructor branches on unknown numbers, at {path.lines[0]}")
-            state = self._captured()
+            state = self._captured(self._move())
             self._start = state.survey
         return {state.survey.structure: state}
 
@@ -272,13 +287,13 @@ class Trial:
             parameter.grad = None
             if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
                 raise NoProof("the optimizer hooks into the backward pass, which is not run here")
-        moves = {self._move(), *self.evaluations}
+        last = self._move()
+        moves = {last, *self.evaluations}
         if any(link is None for move in moves for link in move):
             self.verdict.moves[-1].update(moves)
             self.verdict.lost = self.machine.lost or "a tested coordinate may move"
             raise _Lost
-        same = all(link is not None and link.same for move in moves for link in move)
-        return moves, self._captured(keep_links=same)
+        return moves, self._captured(last)
 
     def _call(self) -> None:
         training = self.training
@@ -305,9 +320,12 @@ class Trial:
         with ExitStack() as stack:
             stack.enter_context(nothing_swallowed())
             stack.enter_context(_no_warnings())
+            stack.enter_context(_no_collection())
             stack.enter_context(self.watch.watching())
             stack.enter_context(abstract_math())
             stack.enter_context(_abstract_constructors())
+            if self.graph:
+                stack.enter_context(_unknown_derivatives(self._other()))
             stack.enter_context(self.machine)
             try:
                 yield
@@ -341,7 +359,7 @@ class Trial:
                 if owner == number:
                     flat[place] = identifier_of(ZERO)
             codes = torch.tensor(flat, dtype=torch.int64).reshape(parameter.shape)
-            parameter.grad = AbstractTensor(codes, self.dtype)
+            parameter.grad = (GraphGradient if self.graph else AbstractTensor)(codes, self.dtype, self.graph)
 
     def _still_linked(self) -> bool:
         return all(link is not None for link in self._move())
@@ -351,17 +369,18 @@ class Trial:
         flats = [parameter.codes.reshape(-1).tolist() for parameter in self.parameters]
         for coordinate, (owner, place) in enumerate(self.tested):
             element = element_of(flats[owner][place])
-            link = element.link
+            link = _multiple_zero(coordinate) if element.is_zero else element.link
             usable = link is not None and link.coordinate == coordinate and not element.nan
             links.append(link if usable else None)
         return tuple(links)
 
-    def _captured(self, *, keep_links: bool = True) -> _State:
+    def _captured(self, last: Move) -> _State:
+        """The state after a step that moved the tested coordinates so: its multiples as those of the new values."""
         training = self.training
         roots: list[tuple[str, Any]] = [("parameters", tuple(self.parameters)), ("training", training)]
-        found = survey(roots, self.watch.names.values())
-        contents = [slot.contents if keep_links else _without_links(slot.contents) for slot in found.slots]
-        return _State(found, contents, found.partition())
+        relink: Callable[[Multiple], Multiple | None] = lambda link: rebased(link, last[link.coordinate])  # noqa: E731
+        found = survey(roots, self.watch.names.values(), relink, self.number)
+        return _State(found, [slot.contents for slot in found.slots], found.partition(), self.number)
 
 
 @lru_cache(maxsize=1)
@@ -372,15 +391,16 @@ def _warm_up() -> None:
     torch.optim.SGD([parameter]).step()
 
 
+def _multiple_zero(coordinate: int) -> Multiple:
+    """A number that is 0 is the multiple 0 of the start value."""
+    return Multiple(coordinate, Fraction(0), Fraction(0), key_of_value(Fraction(0)), False)
+
+
 def start_value(form: Format, coordinate: int) -> Element:
     """Any finite number, called the start value of a coordinate."""
     everything = real(form)
     one = Fraction(1)
     return Element(everything.lo, everything.hi, False, Multiple(coordinate, one, one, key_of_value(one), True))
-
-
-def _without_links(contents: Contents) -> Contents:
-    return Contents(contents.ends, tuple(element.bare() for element in contents.elements), contents.range)
 
 
 @contextmanager
@@ -403,6 +423,39 @@ def _abstract_constructors() -> Iterator[None]:
     finally:
         for name, function in saved.items():
             setattr(torch, name, function)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: the callbacks and finalizers that would run are no part of the step."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _unknown_derivatives(element: Element) -> Iterator[None]:
+    """Let torch.autograd.grad give any numbers (those of the element) for gradients of gradients."""
+    saved = torch.autograd.grad
+
+    def derivatives(outputs: Any, inputs: Any, grad_outputs: Any = None, **options: Any) -> tuple[torch.Tensor, ...]:
+        asked = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs)
+        unusual = {name for name, value in options.items() if value and name != "retain_graph"}
+        if unusual or not all(isinstance(each, AbstractTensor) and each.is_leaf for each in asked):
+            raise NoProof("second derivatives are asked for in a way that is not interpreted")
+        with outside_modes():
+            codes = [torch.full(each.shape, identifier_of(element), dtype=torch.int64) for each in asked]
+            return tuple(AbstractTensor(code, each.dtype) for code, each in zip(codes, asked, strict=True))
+
+    setattr(torch.autograd, "grad", derivatives)  # noqa: B010  # its declared type has overloads
+    try:
+        yield
+    finally:
+        setattr(torch.autograd, "grad", saved)  # noqa: B010
 
 
 @contextmanager

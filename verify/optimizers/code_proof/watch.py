@@ -71,7 +71,12 @@ class Watch:
         self._running = False
         self._doubtful: dict[CodeType, str] = {}
         self._passed: dict[CodeType, dict[str, Any]] = {}
-        for module in (builtins, math, torch):  # now, for some of their functions are replaced while a step runs
+        for module in (
+            builtins,
+            math,
+            torch,
+            torch.autograd,
+        ):  # now, for some of their functions are replaced while a step runs
             self.freeze(module)
 
     # --- following ---------------------------------------------------------------------------------------------------

@@ -18,12 +18,13 @@ from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.engine_names import Epsilon
 from verify.simulation.fused.compiler import load
 from verify.simulation.fused.library import Slabs, Stepper, Work, pointer, run, source, stepper
-from verify.simulation.fused.update import Epsilon, why_not
+from verify.simulation.fused.update import why_not
 from verify.simulation.streams import Minibatches
 
-__all__ = ["kernel", "reason_against", "train", "unsupported", "width"]
+__all__ = ["Chosen", "kernel", "reason_against", "stretches", "train", "unsupported", "width"]
 
 _STEPS_AT_ONCE = 1 << 14
 _WIDEST = 64  # of layers whose sizes are worth compiling
@@ -85,7 +86,7 @@ def train(
     trainer = _Trainer(slabs, by, rows, optimizer, architecture, threads or torch.get_num_threads())
     done = 0
     for checkpoint in checkpoints:
-        for first, last, chosen in _stretches(batches, done, checkpoint):
+        for first, last, chosen in stretches(batches, done, checkpoint):
             trainer.advance(first, last, chosen)
         done = checkpoint
         yield slabs.read()
@@ -94,7 +95,7 @@ def train(
 Chosen = Minibatches | npt.NDArray[np.int64] | None
 
 
-def _stretches(batches: Batches, done: int, until: int) -> Iterator[tuple[int, int, Chosen]]:
+def stretches(batches: Batches, done: int, until: int) -> Iterator[tuple[int, int, Chosen]]:
     """Stretches of steps, and their rows: all, drawn in the kernel, or row numbers (steps, replicas, batch).
 
     What `batches` says of a stretch's first step, all rows or some, it must say of all steps.

@@ -29,8 +29,19 @@ typedef struct {
 
 /* --- forward: value and slope of every neuron --- */
 
-/* `units` neurons above n_in neurons with values h and slopes s. */
-INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, int units) {
+/* relu, and how far its kink lies behind: z/p, where that is <= 0, is minus the distance to a kink ahead; `behind` keeps
+   the largest. Where z = 0 and p < 0 no kink lies ahead, and the piece ends early, which is right as well. Slopes below
+   the normal range count as 0. */
+INLINE void rectify(V *behind, V *z, V *p) {
+    const V place = *z * rough_reciprocal(*p);
+    const M on = active(*z);
+    *behind = max_where(not_less(broadcast(0), place), *behind, place);
+    *z = where(on, *z), *p = where(on, *p);
+}
+
+/* `units` neurons above n_in neurons with values h and slopes s; behind null: no relu. */
+INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, int units,
+                       V *behind) {
     V z[RISING], p[RISING];
     UNROLL for (int i = 0; i < units; i++) z[i] = bias[i], p[i] = broadcast(0);
     for (long k = 0; k < n_in; k++) {
@@ -40,38 +51,26 @@ INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V
             p[i] += w * s[k];
         }
     }
-    UNROLL for (int i = 0; i < units; i++) value[i] = z[i], slope[i] = p[i];
+    UNROLL for (int i = 0; i < units; i++) {
+        if (behind) rectify(behind + i % CHAINS, z + i, p + i);
+        value[i] = z[i], slope[i] = p[i];
+    }
 }
 
 INLINE void rise_sized(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in,
-                       long n_out) {
+                       long n_out, V *behind) {
     long i = 0;
     for (; i + RISING <= n_out; i += RISING)
-        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, RISING);
-    for (; i + 4 <= n_out; i += 4) rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 4);
-    for (; i < n_out; i++) rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 1);
+        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, RISING, behind);
+    for (; i + 4 <= n_out; i += 4)
+        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 4, behind);
+    for (; i < n_out; i++) rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 1, behind);
 }
 
-INLINE void rise(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, long n_out) {
-    if (n_in == WIDTH && n_out == WIDTH) rise_sized(weight, bias, h, s, value, slope, WIDTH, WIDTH);
-    else rise_sized(weight, bias, h, s, value, slope, n_in, n_out);
-}
-
-/* relu, and how far its kink lies behind: z/p, where that is <= 0, is minus the distance to a kink ahead; `behind` keeps
-   the largest. Where z = 0 and p < 0 no kink lies ahead, and the piece ends early, which is right as well. Slopes below
-   the normal range count as 0. */
-INLINE void rectify(V behind[CHAINS], V *value, V *slope, long width) {
-    for (long first = 0; first < width; first += CHAINS) {
-        UNROLL for (int c = 0; c < CHAINS; c++) {
-            const long i = first + c;
-            if (i >= width) break;
-            const V z = value[i], p = slope[i], place = z * rough_reciprocal(p);
-            const M on = active(z);
-            behind[c] = max_where(not_less(broadcast(0), place), behind[c], place);
-            value[i] = where(on, z);
-            slope[i] = where(on, p);
-        }
-    }
+INLINE void rise(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, long n_out,
+                 V *behind) {
+    if (n_in == WIDTH && n_out == WIDTH) rise_sized(weight, bias, h, s, value, slope, WIDTH, WIDTH, behind);
+    else rise_sized(weight, bias, h, s, value, slope, n_in, n_out, behind);
 }
 
 /* --- the points of a piece --- */
@@ -117,6 +116,7 @@ INLINE I close(const Work *work, const Piece *piece, long top) {
 }
 
 INLINE D moment(const Work *work, int which, I number) {
+    if (which == 0) return __builtin_convertvector(number, D);
     D found;
     const double *table = work->moments + which * (work->rows + 1);
 #if defined(__AVX512F__) && WIDE
@@ -185,15 +185,13 @@ INLINE void march_shallow(const Work *work, const V *theta, V *gradient, Piece *
     piece->limit = limit[0];
     piece->end = close(work, piece, top);
     residuals(work, piece, moments, value[0] + theta[3 * width], slope[0], scale);
-    const V r0 = piece->r0, r1 = piece->r1, rx = x0 * r0 + r1;
-    V *gw = gradient, *gb = gradient + width, *gv = gradient + 2 * width;
+    const V r0 = piece->r0, rx = x0 * r0 + piece->r1;
+    V *gw = gradient, *gb = gradient + width;
     gradient[3 * width] += r0;
     for (long i = 0; i < width; i++) {
-        const V z = b[i] + w[i] * x0;
-        const M on = active(z);
+        const M on = active(b[i] + w[i] * x0);
         gw[i] = add_where(on, gw[i], rx);
         gb[i] = add_where(on, gb[i], r0);
-        gv[i] = fma_where(on, fma_where(on, gv[i], z, r0), w[i], r1);
     }
 }
 
@@ -217,8 +215,8 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
     h[0] = piece->x0, s[0] = broadcast(1);
     for (long layer = 1; layer <= last; layer++) {
         long n_in = widths[layer - 1], n_out = widths[layer], here = below + n_in;
-        rise(weight, weight + n_in * n_out, h + below, s + below, h + here, s + here, n_in, n_out);
-        if (layer < last) rectify(behind, h + here, s + here, n_out);
+        if (layer < last) rise(weight, weight + n_in * n_out, h + below, s + below, h + here, s + here, n_in, n_out, behind);
+        else rise_sized(weight, weight + n_in * n_out, h + below, s + below, h + here, s + here, n_in, n_out, 0);
         below = here, weight += n_out * (n_in + 1);
     }
     UNROLL for (int c = 1; c < CHAINS; c++) behind[0] = SELECT(behind[c] > behind[0], behind[c], behind[0]);
@@ -279,7 +277,9 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *s, W
         D moments[MOMENTS];
         for (int which = 0; which < MOMENTS; which++) moments[which] = (D){0};
         if (shallow) kinks(slab, h, s, width);
+        I pieces = {0};
         for (I inside; any(inside = piece.begin < rows); piece.begin = piece.end) {
+            pieces -= inside;
             piece.x0 = look_up(work->inputs, (piece.begin & inside) | ((rows - 1) & ~inside));
             if (shallow) {
                 march_shallow(work, slab, gradient, &piece, moments, h, s, scale, top);
@@ -289,11 +289,9 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *s, W
             if (waiting->count == TILE) carry_back(work, slab, gradient, waiting);
         }
         if (waiting->count) carry_back(work, slab, gradient, waiting);
-        for (long i = 0; shallow && i < width; i++) {
-            gradient[i] *= slab[2 * width + i];
-            gradient[width + i] *= slab[2 * width + i];
-        }
+        if (shallow) finish_scalar(slab, gradient, width);
         update_group(work, step, slab, gradient);
+        if (step == work->steps - 1) work->pieces[group] = pieces;
     }
 }
 

@@ -18,14 +18,17 @@ from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Parameters
 from verify.simulation.eager import TrainingRows
+from verify.simulation.engine_names import Epsilon
 from verify.simulation.fused import engine
 from verify.simulation.fused.compiler import load
-from verify.simulation.fused.library import Slabs, Work, pointer, run, source, stepper
-from verify.simulation.fused.update import Epsilon
+from verify.simulation.fused.library import Slabs, Work, aligned, pointer, run, source, stepper
 
 __all__ = ["reason_against", "train"]
 
 _STEPS_AT_ONCE = 1 << 14
+_FIRST_STEPS = (
+    32  # before replicas are put together that have about as many pieces; again after 4, 16, ... times as many
+)
 _NARROW = 8  # layers that have few linear pieces, of which fewer then wait for the way back
 _CELLS = 4  # of the input axis, for each point
 
@@ -77,10 +80,10 @@ def train(
     widths = np.array(architecture.widths, dtype=np.int64)
     length = float(inputs[-1]) - float(inputs[0])
     guesses = np.zeros(_CELLS * len(inputs), dtype=np.int64 if dtype == torch.float64 else np.int32)
+    pieces = aligned((slabs.groups, slabs.lanes), guesses.dtype)
     done = 0
     for checkpoint in checkpoints:
-        for first in range(done, checkpoint, _STEPS_AT_ONCE):
-            last = min(checkpoint, first + _STEPS_AT_ONCE)
+        for first, last in _stretches(done, checkpoint):
             table, branches = by.schedule.rows(first, last)
             scalars = np.ascontiguousarray(table, dtype=slabs.dtype)
             work = Work(
@@ -104,12 +107,23 @@ def train(
                 guesses=pointer(guesses),
                 cells=len(guesses),
                 cells_per_unit=len(guesses) / length if length else 0.0,
+                pieces=pointer(pieces),
             )
-            if not done:
+            if not first:
                 kernel.guess(ctypes.byref(work), ctypes.c_void_p(pointer(guesses)))
             run(kernel, work, threads or torch.get_num_threads())
+            slabs.regroup(pieces)
         done = checkpoint
         yield slabs.read()
+
+
+def _stretches(done: int, until: int) -> Iterator[tuple[int, int]]:
+    """Stretches of steps after which replicas are regrouped: ever longer ones, since fewer and fewer kinks move."""
+    first = done
+    while first < until:
+        last = min(until, max(_FIRST_STEPS, 4 * first), first + _STEPS_AT_ONCE)
+        yield first, last
+        first = last
 
 
 def _sorted_moments(

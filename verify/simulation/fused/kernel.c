@@ -11,10 +11,10 @@
 #include "layers.h"
 
 /* One hidden layer, scalar input and output: the outgoing weight v_i is taken out of the sums over the points, so that
-   a neuron costs seven operations a point. gradient holds the sums until `finish_scalar` multiplies them. */
+   a neuron costs six operations a point. gradient holds the sums until `finish_scalar` multiplies them. */
 INLINE void tile_scalar(const V *theta, V *gradient, long width, const V *x, const V *y, V *h, V scale, int points) {
     const V *w = theta, *b = theta + width, *v = theta + 2 * width;
-    V *gw = gradient, *gb = gradient + width, *gv = gradient + 2 * width;
+    V *gw = gradient, *gb = gradient + width;
     V r[TILE], in[TILE];
     UNROLL for (int t = 0; t < TILE; t++) {
         r[t] = theta[3 * width];
@@ -35,22 +35,13 @@ INLINE void tile_scalar(const V *theta, V *gradient, long width, const V *x, con
     }
     gradient[3 * width] = out;
     for (long i = 0; i < width; i++) {
-        V sw = gw[i], sb = gb[i], sv = gv[i];
+        V sw = gw[i], sb = gb[i];
         UNROLL for (int t = 0; t < TILE; t++) {
-            V a = h[i * TILE + t];
-            M on = active(a);
+            const M on = active(h[i * TILE + t]);
             sb = add_where(on, sb, r[t]);
             sw = fma_where(on, sw, r[t], in[t]);
-            sv += r[t] * a;
         }
-        gw[i] = sw, gb[i] = sb, gv[i] = sv;
-    }
-}
-
-INLINE void finish_scalar(const V *theta, V *gradient, long width) {
-    for (long i = 0; i < width; i++) {
-        gradient[i] *= theta[2 * width + i];
-        gradient[width + i] *= theta[2 * width + i];
+        gw[i] = sw, gb[i] = sb;
     }
 }
 
@@ -119,7 +110,8 @@ INLINE const int32_t *batch_of(const Work *work, long group, long step, int32_t 
     return room;
 }
 
-/* The columns of TILE points: the same for all replicas, or each replica's own. */
+/* The columns of TILE points: the same for all replicas, or each replica's own. Room that is left repeats the last point,
+   where a network is finite if it is so at all points. */
 INLINE void load(const REAL *table, long columns, const int32_t *chosen, long first, int points, V *into) {
     for (int t = 0; t < points; t++)
         for (long c = 0; c < columns; c++) {
@@ -133,7 +125,7 @@ INLINE void load(const REAL *table, long columns, const int32_t *chosen, long fi
             into[c * TILE + t] = column;
         }
     for (int t = points; t < TILE; t++)
-        for (long c = 0; c < columns; c++) into[c * TILE + t] = broadcast(0);
+        for (long c = 0; c < columns; c++) into[c * TILE + t] = into[c * TILE + points - 1];
 }
 
 /* --- whole trajectories --- */

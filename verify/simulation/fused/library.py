@@ -14,14 +14,16 @@ import torch
 
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Layer, Parameters
+from verify.simulation.engine_names import Epsilon
 from verify.simulation.fused.compiler import SOURCES, load
-from verify.simulation.fused.update import Epsilon, Schedule, UpdateCode, rule_and_decay, update_code
+from verify.simulation.fused.update import Schedule, UpdateCode, rule_and_decay, update_code
 
-__all__ = ["Slabs", "Stepper", "Work", "pointer", "run", "source", "stepper"]
+__all__ = ["Slabs", "Stepper", "Work", "aligned", "pointer", "run", "schedule", "source", "stepper"]
 
 Floats = npt.NDArray[np.floating[Any]]
 T = TypeVar("T", bound=np.generic)
 _ALIGNMENT = 64
+_WORTHWHILE = 0.9  # of the time before: what regrouping must at least promise
 
 
 class Work(ctypes.Structure):
@@ -54,6 +56,7 @@ class Work(ctypes.Structure):
         ("guesses", ctypes.c_void_p),
         ("cells", ctypes.c_long),
         ("cells_per_unit", ctypes.c_double),
+        ("pieces", ctypes.c_void_p),
     ]
 
 
@@ -93,21 +96,26 @@ def _code(rule: Any, decay: Any, epsilon: Epsilon) -> UpdateCode:
 _schedules: dict[tuple[UpdateCode, str], Schedule] = {}
 
 
-def stepper(optimizer: ResolvedOptimizer, dtype: torch.dtype, epsilon: Epsilon) -> Stepper:
-    """Compile the update of an optimizer. Fails: Unavailable; ValueError if it is not generated (`why_not`)."""
+def schedule(optimizer: ResolvedOptimizer, epsilon: Epsilon) -> Schedule:
+    """The update of an optimizer and the scalars of its steps. Fails: ValueError if it is not generated (`why_not`)."""
     code = _code(*rule_and_decay(optimizer), epsilon)
-    library = load(code.source, {"WIDE": int(dtype == torch.float64)})
     settings = repr(sorted(optimizer.settings.items()))
     if len(_schedules) > 64:
         _schedules.clear()
-    schedule = _schedules.setdefault((code, settings), Schedule(code, optimizer.settings))
-    return Stepper(code, schedule, library, int(library.lanes()))
+    return _schedules.setdefault((code, settings), Schedule(code, optimizer.settings))
+
+
+def stepper(optimizer: ResolvedOptimizer, dtype: torch.dtype, epsilon: Epsilon) -> Stepper:
+    """Compile the update of an optimizer. Fails: Unavailable; ValueError if it is not generated (`why_not`)."""
+    by = schedule(optimizer, epsilon)
+    library = load(by.code.source, {"WIDE": int(dtype == torch.float64)})
+    return Stepper(by.code, by, library, int(library.lanes()))
 
 
 class Slabs:
     """Parameters and states of a block as the kernels keep them: (groups, 1 + states, parameters, lanes).
 
-    The lanes that no replica uses repeat the last replica.
+    Lane after lane holds the replicas in `order`; the lanes that are left over repeat the last one.
     """
 
     def __init__(self, start: Parameters, by: Stepper, dtype: torch.dtype) -> None:
@@ -115,6 +123,7 @@ class Slabs:
         self.shapes = [layer.weight.shape[1:] for layer in start]
         self.replicas, self.lanes = len(start[0].bias), by.lanes
         self.groups = -(-self.replicas // self.lanes)
+        self.order = np.arange(self.replicas)
         first = by.schedule.start()
         flat = np.concatenate(
             [part.reshape(self.replicas, -1) for each in start for part in (each.weight, each.bias)], 1
@@ -126,13 +135,30 @@ class Slabs:
 
     def spread(self, values: npt.NDArray[T]) -> npt.NDArray[T]:
         """Values (replicas, ...) as (groups, lanes, ...)."""
+        return self._in_lanes(values[self.order])
+
+    def _in_lanes(self, ordered: npt.NDArray[T]) -> npt.NDArray[T]:
         missing = self.groups * self.lanes - self.replicas
-        padded = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
-        return padded.reshape(self.groups, self.lanes, *values.shape[1:])
+        padded = np.concatenate([ordered, np.repeat(ordered[-1:], missing, axis=0)])
+        return padded.reshape(self.groups, self.lanes, *ordered.shape[1:])
+
+    def regroup(self, costs: npt.NDArray[np.integer[Any]]) -> None:
+        """Put replicas of like cost (groups, lanes) together: a group takes as long as its slowest lane.
+
+        No replica's numbers change. Where little would be gained nothing moves.
+        """
+        flat = costs.reshape(-1)[: self.replicas]
+        moves = np.argsort(flat, kind="stable")
+        if self._in_lanes(flat[moves]).max(axis=1).sum() > _WORTHWHILE * costs.max(axis=1).sum():
+            return
+        by_replica = self.memory.transpose(0, 3, 1, 2).reshape(-1, *self.memory.shape[1:3])
+        self.memory[:] = self._in_lanes(by_replica[moves]).transpose(0, 2, 3, 1)
+        self.order = self.order[moves]
 
     def read(self) -> Parameters:
         """The parameters now."""
-        flat = self.memory[:, 0].transpose(0, 2, 1).reshape(-1, self.parameters)[: self.replicas].astype(np.float64)
+        flat = np.empty((self.replicas, self.parameters))
+        flat[self.order] = self.memory[:, 0].transpose(0, 2, 1).reshape(-1, self.parameters)[: self.replicas]
         layers, used = [], 0
         for n_out, n_in in self.shapes:
             weight = flat[:, used : used + n_out * n_in].reshape(-1, n_out, n_in)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,9 @@ from sympy.printing.c import C99CodePrinter
 from theorems.rules import DECAY, GRADIENT, LR, RULES, THETA, Decay, Rule, System, Transition, variant_for
 from theorems.rules.conditions import EPSILON
 from verify.optimizers.registry import ResolvedOptimizer
+from verify.simulation.engine_names import Epsilon
 
-__all__ = ["Epsilon", "Schedule", "UpdateCode", "rule_and_decay", "update_code", "why_not"]
-
-Epsilon = Literal["torch", "tensorflow1"]
-"""Where Adam adds its epsilon: to `sqrt(v/c_2)`, or to `sqrt(v)` with `sqrt(c_2)` outside (TensorFlow 1)."""
+__all__ = ["Schedule", "UpdateCode", "rule_and_decay", "update_code", "why_not"]
 
 _ADAM = frozenset({"adam", "amsgrad", "adamw", "adamw_amsgrad"})
 _HARMLESS = frozenset({"foreach", "fused", "capturable", "differentiable", "maximize", "lr", "weight_decay"})

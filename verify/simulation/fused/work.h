@@ -30,6 +30,7 @@ typedef struct {
     const void *guesses;   /* exact1d: INT for each cell of [first input, last input], see `close` */
     long cells;
     double cells_per_unit;
+    I *pieces;             /* exact1d: of each group's networks in the last step */
 } Work;
 #define MOMENTS 5
 
