@@ -24,9 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import CONTENDERS, OPTIMIZERS, WORKLOADS, Prepared, Run, prepare
+from theorems.theorem import Event
 from verify.environment import usable_cores
 from verify.simulation.fused.compiler import load
 from verify.simulation.gpu.machines import Cuda
+from verify.simulation.runs import StartTask, sample_starts
 
 Speeds = dict[str, dict[str, dict[str, float]]]
 _ALWAYS = ("eager", "fused", "exact1d")
@@ -105,11 +107,10 @@ def measure(
     """Replica-steps per second of each contender, and operations per second of the peak."""
     steps = {name: steps_for(run, seconds, clock) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
-    peaks: dict[str, list[float]] = {"peak": []}
-    if any(name in _ON_GPU for name in runs):
-        peaks["peak-gpu"] = []
+    peaks: dict[str, list[float]] = {"peak-gpu" if name in _ON_GPU else "peak": [] for name in runs}
     for _ in range(rounds):
-        peaks["peak"].append(peak(threads, clock))
+        if "peak" in peaks:
+            peaks["peak"].append(peak(threads, clock))
         if "peak-gpu" in peaks:
             peaks["peak-gpu"].append(peak_of_gpu(clock))
         for name, run in runs.items():
@@ -119,17 +120,26 @@ def measure(
     return found | {name: statistics.median(each) for name, each in peaks.items()}
 
 
+def structural(clock: Clock, count: int = 20_000) -> float:
+    """Initial networks (1,32,1) drawn and decided on 64 points: first-layer neurons a minute, on one core."""
+    start = prepare("W1", "sgd").start
+    sample_starts(StartTask(start, 0, count, (Event(neurons=1),)))
+    began = clock()
+    sample_starts(StartTask(start, count, count, (Event(neurons=1),)))
+    return 60 * count * start.architecture.hidden[0] / (clock() - began)
+
+
 def table_of(workload: str, optimizer: str, found: dict[str, float], missing: dict[str, str]) -> Table:
     """Speeds, ratios to eager, and shares of the peak."""
     about = WORKLOADS[workload]
     kind = "all rows" if about.batch is None else f"minibatch {about.batch}"
     title = f"{workload}: {about.architecture}, {about.points} points, {kind}, {about.replicas} replicas, {optimizer}"
-    table = Table("contender", "replica-steps / s", "x eager", f"of {found['peak'] / 1e9:.0f} GFLOP/s", title=title)
+    table = Table("contender", "replica-steps / s", "x eager", "of peak", title=title)
     for name, speed in found.items():
         if name not in _PEAKS:
             to, limit = ("eager-gpu", found["peak-gpu"]) if name in _ON_GPU else ("eager", found["peak"])
             ratio = f"{speed / found[to]:.1f}" if to in found else ""
-            share = f"{speed * about.flops / limit:.0%}" + (f" of {limit / 1e9:.0f}" if name in _ON_GPU else "")
+            share = f"{speed * about.flops / limit:.0%} of {limit / 1e9:,.0f} GFLOP/s"
             table.add_row(name, f"{speed:,.0f}", ratio, share)
     for name, why in missing.items():
         table.add_row(name, f"[dim]{why}", "", "")
@@ -156,10 +166,14 @@ def main() -> None:
     parser.add_argument(
         "--cpu-time", action="store_true", help="seconds of a core, for a machine that is busy otherwise"
     )
+    parser.add_argument("--structural", action="store_true", help="only the drawing of initial networks, on one core")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.cpu_time else time.perf_counter
+    if options.structural:
+        print(f"{structural(clock):,.0f} first-layer neurons of (1,32,1) drawn and decided a minute, on one core")
+        return
     contenders = _names(options.contenders, list(CONTENDERS), "contender", parser)
     optimizers = _names(options.optimizers, list(OPTIMIZERS), "optimizer", parser)
     speeds: Speeds = {}

@@ -19,7 +19,7 @@ from verify.cli import command, main
 ROOT = Path(__file__).parent.parent
 GUIDES = sorted((ROOT / "guides").glob("*.md"))
 PAGES = [page for page in GUIDES if page.name != "README.md"]
-AUDITS = {"researcher"}
+TAKE_LONG = {"practitioner", "researcher"}
 FENCE = re.compile(r"^```(?P<language>[a-z]+)(?: (?P<file>[\w./-]+))?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 STATUS = re.compile(r"#.*\bexit status (\d)")
 
@@ -47,7 +47,7 @@ def run(line: str, capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.slow] if page.stem in AUDITS else []) for page in PAGES],
+    [pytest.param(page, marks=[pytest.mark.slow] if page.stem in TAKE_LONG else []) for page in PAGES],
     ids=lambda page: page.stem,
 )
 def test_the_page_runs_as_written(
@@ -68,6 +68,16 @@ def test_the_page_runs_as_written(
             program = tmp_path / f"block{number}.py"
             program.write_text(text, encoding="utf-8")
             runpy.run_path(str(program))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_that_are_shown_exist(page: Path) -> None:
+    lines = [line for language, file, text in blocks(page) if language == "sh" for line in text.splitlines()]
+    assert lines
+    for program, name, *rest in (shlex.split(line, comments=True) for line in lines):
+        if program == "nonconv":
+            known = {option for parameter in command.commands[name].params for option in parameter.opts}
+            assert {word for word in rest if word.startswith("--")} <= known
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)

@@ -17,13 +17,15 @@ from verify.data import DataSpec, data_of_arrays
 from verify.shown import Shown
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import ArrayLike
     from rich.console import RenderableType
 
     from verify.optimizers.spec import Setting
     from verify.optimizers.verdict import Verdict
+    from verify.scan.result import Scan
 
-__all__ = ["Bound", "OptimizerAnswer", "bound", "check_optimizer"]
+__all__ = ["Bound", "OptimizerAnswer", "bound", "check_optimizer", "scan"]
 
 
 @dataclass(frozen=True)
@@ -114,3 +116,16 @@ def check_optimizer(target: str, **settings: Setting) -> OptimizerAnswer:
     from verify.optimizers.processes import judge_apart
 
     return OptimizerAnswer(*judge_apart(target, settings))
+
+
+def scan(module: torch.nn.Module, data: Any, **options: Any) -> Scan:
+    """Find the dead neurons and dead layers of a torch module on data, and say what they mean.
+
+    Symbols: data = a `DataSpec`, a `DataSet`, an array or tensor of inputs, or a pair (inputs, labels); options =
+    those of `verify.scan.scanning.scan`, such as initialization, optimizer, shape and budget.
+    Rigour: dead and alive are proved on the exact parameters and data, undecided is neither.
+    Fails: InvalidInput if the module cannot be followed, has no ReLU or other nonlinearities, or does not fit the data.
+    """
+    from verify.scan.scanning import scan as scan_module
+
+    return scan_module(module, data, **options)

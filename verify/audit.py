@@ -35,6 +35,7 @@ from verify.inference import Count, Judgement, LevelPlan, Verdict, confidence_li
 from verify.ledger import Ledger
 from verify.optimizers.registry import ResolvedOptimizer, resolve
 from verify.results import (
+    RISK_BINS,
     SCHEMA,
     BoundResult,
     CaseResult,
@@ -320,6 +321,7 @@ def _run_task(planned: Plan, start: PlannedStart, case: PlannedCase) -> RunTask:
         count=1,
         engine=planned.engines[case.id].engine,
         epsilon=simulation.epsilon,
+        skip_certain=simulation.skip_certain,
     )
 
 
@@ -443,10 +445,14 @@ def _case_result(
             claimed=runs.claimed,
             persistent=runs.persistent,
             non_finite=runs.non_finite,
+            certain=runs.certain,
             outcomes={outcome.value: runs.outcomes[outcome.value] for outcome in Outcome},
             reachable=write_ratio(start.reachable),
             risk=risk,
             persistence=_persistence(case, runs),
+            final_risks=tuple(runs.final_risks.get(str(place), 0) for place in range(RISK_BINS + 2))
+            if runs.final_risks
+            else None,
         ),
     )
 
@@ -455,6 +461,8 @@ def _persistence(case: PlannedCase, runs: RunCounts) -> JudgementResult:
     """Under (FB) what is dead with a margin must have the same bits after training: one exception refutes."""
     finding = case.optimizer.properties.about(Property.FB)
     told = f"{runs.persistent} of {runs.claimed} kept the same bits"
+    if runs.certain:
+        told += f", {runs.certain} more were certain at initialization and not trained"
     match finding.status:
         case Status.FAILS:
             later = f"of {runs.event} networks with {case.event}, {runs.kept} have as much dead after training"
@@ -462,7 +470,9 @@ def _persistence(case: PlannedCase, runs: RunCounts) -> JudgementResult:
         case Status.UNKNOWN:
             judgement = Verdict.UNDECIDED, f"{told}; {finding.why}"
         case Status.HOLDS if runs.claimed == 0:
-            judgement = Verdict.UNDECIDED, "no trained network that stayed finite had anything dead to keep"
+            untrained = f"; {runs.certain} were certain at initialization and not trained" if runs.certain else ""
+            nothing = "no trained network that stayed finite had anything dead to keep"
+            judgement = Verdict.UNDECIDED, nothing + untrained
         case Status.HOLDS if runs.persistent == runs.claimed:
             judgement = Verdict.CONSISTENT, f"{told}, as (FB) demands"
         case _:
@@ -521,6 +531,7 @@ def _settings(planned: Plan) -> dict[str, str | int]:
         "device": planned.device,
         "engine": _engines_in_words(planned),
         "epsilon": simulation.epsilon,
+        "certain at initialization": "not trained" if simulation.skip_certain else "trained",
     }
 
 

@@ -97,7 +97,8 @@ def kind_of(unit: Unit) -> object:
     if isinstance(task, StartTask):
         return (*common, task.events)
     block = min(unit.block, unit.total)
-    return (*common, task.optimizer.label, task.event, task.steps, task.batch, task.engine, block)
+    skipped = start.initialization if task.skip_certain else None  # decides how many need no training
+    return (*common, task.optimizer.label, task.event, task.steps, task.batch, task.engine, block, skipped)
 
 
 def _ratio(first: Sequence[Unit], timed: dict[int, float]) -> float:

@@ -15,6 +15,7 @@ import msgspec
 from theorems.errors import InvalidInput
 from theorems.theorem import Relation
 from verify.inference import Verdict
+from verify.simulation.final_risk import RISK_BINS, RISK_SPAN
 from verify.simulation.outcome import Outcome
 
 __all__ = [
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 SCHEMA = "nonconv-results/2"
-RISK_BINS, RISK_SPAN = 80, 2  # histogram of final risks: in units of V above nu
 
 RATIO = r"^-?[0-9]+/[1-9][0-9]*$"
 Ratio = Annotated[str, msgspec.Meta(pattern=RATIO)]
@@ -136,6 +136,7 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     final_risks: how many networks ended with which risk, a histogram of `(R - nu) / V`: `RISK_BINS` bins of width
     `RISK_SPAN / RISK_BINS` from 0 on, then those beyond, then those without a finite risk; the risks are float
     estimates. None where it was not recorded.
+    certain: of the trials, those whose outcome was certain at initialization, and which therefore were not trained.
     """
 
     trials: Number
@@ -153,6 +154,7 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     final_risks: (
         Annotated[tuple[Number, ...], msgspec.Meta(min_length=RISK_BINS + 2, max_length=RISK_BINS + 2)] | None
     ) = None
+    certain: Number = 0
 
 
 class DataResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -311,8 +313,10 @@ def _check_numbers(results: Results, path: str) -> None:
         if names or sum(run.outcomes.values()) != run.trials:
             told = f"unknown outcome {min(names)[:40]!r}" if names else f"counts add up to {sum(run.outcomes.values())}"
             raise InvalidInput(f"{place}.outcomes: {told}; expected outcomes of {run.trials} trials")
-        if run.final_risks is not None and sum(run.final_risks) != run.trials:
-            raise InvalidInput(f"{place}.final_risks: expected counts of {run.trials} trials")
+        if run.certain > run.trials:
+            raise InvalidInput(f"{place}.certain={run.certain}: expected at most the {run.trials} trials")
+        if run.final_risks is not None and sum(run.final_risks) != run.trials - run.certain:
+            raise InvalidInput(f"{place}.final_risks: expected counts of {run.trials - run.certain} trained networks")
         _check_frequency(run.risk, f"{place}.risk")
         exact(run.reachable)
         for position, theorem in enumerate(case.theorems):

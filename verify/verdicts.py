@@ -219,7 +219,7 @@ def zoo_text(zoo: Zoo) -> RenderableType:
         classes.add_column(name, justify="left" if name == "property" else "right")
     for wanted, counts in zoo_classes(zoo).items():
         classes.add_row(wanted.name, *(str(counts[known]) for known in COUNTED))
-    return Group(table, Text(), classes, Text(), Text(f"{_beyond_search(zoo)} {_times(zoo)}"))
+    return Group(table, Text(), classes, Text(), Text(f"{_beyond_search(zoo).replace('*', '')} {_times(zoo)}"))
 
 
 def _beyond_search(zoo: Zoo) -> str:
@@ -251,7 +251,7 @@ def zoo_markdown(*zoos: Zoo) -> str:
         "",
         "Columns: the strongest properties that are *proved* (symbolically: the update rule, for all sizes; on the "
         f"code: the class itself, for parameters of a network of widths {', '.join(map(str, WIDTHS))} in float64, or "
-        "in float32 where the settings say so; of optax: the program that JAX traces for them), stronger ones that are "
+        "in float32 where the settings say so; of optax: the program that JAX traces for them; of heavyball: without `torch.compile`), stronger ones that are "
         "*only tested* (which proves nothing), the strongest one that is *violated* with the kind of its "
         "counterexample, whether it acts *per coordinate*, and the *theorems* whose hypothesis on the optimizer "
         "follows from what is proved. `nonconv explain F` says what (F) means, and so on.",

@@ -85,7 +85,7 @@ rate = st.integers(-8, 24).map(lambda n: Fraction(n, 16))
 
 
 @given(rate, part, st.integers(0, 4).map(lambda n: Fraction(n, 4)))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_momentum_agrees_with_exact_runs(x: Fraction, a: Fraction, d: Fraction) -> None:
     assume(x != 0)
     answers = decided("momentum", x, momentum=rational(a), dampening=rational(d))
@@ -94,7 +94,7 @@ def test_momentum_agrees_with_exact_runs(x: Fraction, a: Fraction, d: Fraction) 
 
 
 @given(rate, part)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_nesterov_agrees_with_exact_runs(x: Fraction, a: Fraction) -> None:
     assume(x != 0)
     answers = decided("nesterov", x, momentum=rational(a))
@@ -103,7 +103,7 @@ def test_nesterov_agrees_with_exact_runs(x: Fraction, a: Fraction) -> None:
 
 
 @given(rate, st.integers(0, 15).map(lambda n: Fraction(n, 16)))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_radam_agrees_with_exact_runs(x: Fraction, a: Fraction) -> None:
     assume(x != 0)
     answers = decided("radam", x, betas=(rational(a), sympy.Rational(2, 3)))

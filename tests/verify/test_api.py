@@ -123,3 +123,20 @@ def test_the_terminal_prints_brackets_in_names_as_they_are(tmp_path) -> None:
     path.write_text("u,v\n0,0\n1,1\n2,4\n", encoding="utf-8")
     arguments = ["bound", "--arch", "1,4,1", "--data", str(path), "--inputs", "u", "--labels", "v"]
     assert "[u -> v]" in CliRunner(env={"COLUMNS": "200"}).invoke(cli.command, arguments).output
+
+
+def test_scan_of_a_module_and_arrays_is_that_of_the_command(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "models_of_api.py").write_text(
+        "from torch import nn\ndef net():\n    return nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 1))\n",
+        encoding="utf-8",
+    )
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    arguments = ["scan", "models_of_api:net", "--data", "data.npz", "--init", "none", "--json"]
+    told = json.loads(CliRunner().invoke(cli.command, arguments).output)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    answer = api.scan(net, (X, Y), initialization=None)
+    assert answer.to_json()["layers"] == told["layers"]
+    assert Tags(answer._repr_html_()).tags <= {"pre", "span"}

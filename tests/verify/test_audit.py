@@ -19,11 +19,12 @@ from theorems.catalogue import THEOREMS
 from theorems.errors import InvalidInput
 from theorems.hypotheses import LabelsVary
 from theorems.problem import Problem
-from theorems.theorem import Instance, Theorem
+from theorems.theorem import Instance, Relation, Theorem
+from verify import audit
 from verify.audit import carry_out, plan, resolution
 from verify.cases import AuditConfig, DataChoice, Inference, OptimizerChoice, Simulation, Sweep, load_preset
 from verify.executors import InProcess, worker_processes
-from verify.results import Results, exact
+from verify.results import FrequencyResult, Results, exact
 
 PARABOLA = {"parabola": DataChoice(source="x**2 + 2*x", points=16)}
 SMALL = Simulation(initializations=2000, replicas=12, steps=8, batch=4, look_every=4, block=8)
@@ -83,6 +84,23 @@ def test_a_theorem_and_its_frequency_speak_of_the_same_event() -> None:
     assert by_id["T1"].frequency is not None
     assert by_id["T3"].frequency.events == start.dead_neurons[1] + start.dead_neurons[2]
     assert by_id["T1"].frequency.events == start.dead_layer == start.dead_neurons[2]
+
+
+@pytest.mark.parametrize(("risk_above", "verdict"), [(True, "CONFIRMED"), (False, "REFUTED")])
+def test_of_high_risks_even_an_equality_is_a_lower_bound_only(risk_above: bool, verdict: str) -> None:
+    """T7 is exact for dead layers; the risk stays high for other reasons too, so more of it refutes nothing."""
+    planned = plan(config(sweep(initializations=("he_normal",), architectures=("1,3*3,1",))))
+    (start,) = planned.starts
+    (t7,) = (each for each in start.cases[0].evaluations if each.theorem.id == "T7")
+    assert t7.theorem.relation is Relation.EQUAL
+    assert t7.bound is not None
+    above = ("1", "1") if risk_above else ("0", "0")
+    risk = FrequencyResult("risk above U", 1, 0, 1, "clopper-pearson", "1/100", *above)
+    structural = FrequencyResult("dead", 1, 0, 1, "clopper-pearson", "1/100", "1", "1")
+    found = audit._theorem_result(t7, start, structural, risk, "float32")
+    assert found.risk is not None
+    assert found.risk.verdict == verdict
+    assert found.judgement.verdict == "REFUTED"  # more dead layers than T7 allows
 
 
 def planted(theorem: Theorem, change: Callable[[Bound], Bound]) -> Theorem:

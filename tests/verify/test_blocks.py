@@ -151,6 +151,8 @@ CHANGES: dict[str, object] = {
     "look_every": 2,
     "device": "cuda",
     "engine": Engine.FUSED,
+    "epsilon": "tensorflow",
+    "skip_certain": True,
 }
 START_CHANGES: dict[str, object] = {
     "architecture": Architecture((1, 3, 3, 1)),

@@ -96,7 +96,7 @@ def assert_factors(pool: list[tuple[Fraction, Multiple | None]]) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_factors_are_contained_and_names_mean_equality(seed: int) -> None:
     rng, arithmetic = random.Random(seed), Arithmetic(finite=True)
     pool: list[Number] = [(Fraction(1), start_value(DOUBLE, 0)), (Fraction(0), ZERO)]

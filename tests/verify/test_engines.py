@@ -32,6 +32,7 @@ from verify.simulation.engines import Choice, choose, supports
 from verify.simulation.forward import FloatData, find_dead
 from verify.simulation.fused import engine as fused
 from verify.simulation.fused import exact1d
+from verify.simulation.fused.library import Slabs, stepper
 from verify.simulation.fused.update import Schedule, update_code
 from verify.simulation.outcome import Outcome
 from verify.simulation.runs import RunTask, Start, run_block
@@ -173,7 +174,7 @@ def test_any_depth_of_scalar_networks(engine: Engine, widths: str) -> None:
     check_agreement(start(widths), engine, "adam")
 
 
-@pytest.mark.parametrize("widths", ["10,64,1", "2,7,1", "1,5,3", "3,6,5,4", "10,1,2"])
+@pytest.mark.parametrize("widths", ["10,64,1", "2,7,1", "1,5,3", "3,6,5,4", "10,1,2", "3,9,6,2"])
 @pytest.mark.parametrize("batch", [None, 1, 3, 8, 32])
 def test_any_input_and_output_dimension_and_batch(widths: str, batch: int | None) -> None:
     check_agreement(start(widths), Engine.FUSED, "sgd", {"lr": 0.02}, batch=batch, replicas=19)
@@ -276,6 +277,22 @@ def test_blocks_and_threads_do_not_matter(engine: Engine, dtype: str) -> None:
         assert part.tobytes() == np.ascontiguousarray(whole[np.array(numbers)]).tobytes()
 
 
+def test_replicas_of_like_cost_are_put_together_and_read_in_their_order() -> None:
+    of = start("1,5,3,1", dtype="float32")
+    initial = of.draw(np.arange(37))
+    by = stepper(resolve(OptimizerSpec("adam"), prove=False), torch.float32, "torch")
+    slabs = Slabs(initial, by, torch.float32)
+    costs = slabs.spread(np.random.default_rng(1).integers(0, 1000, 37))
+    slabs.regroup(costs)
+    moved = slabs.spread(costs.reshape(-1)[:37])
+    assert np.array_equal(np.sort(moved.reshape(-1)[:37]), moved.reshape(-1)[:37])
+    assert not np.array_equal(slabs.order, np.arange(37))
+    assert flat(slabs.read()).tobytes() == flat(initial).tobytes()
+    before = slabs.order.copy()
+    slabs.regroup(moved)
+    assert np.array_equal(slabs.order, before)
+
+
 @compiled
 def test_checkpoints_do_not_matter(engine: Engine) -> None:
     of, rows = start(), TrainingRows.of(start().data, "float64", "cpu")
@@ -350,22 +367,27 @@ def test_one_bad_replica_does_not_touch_its_neighbours(engine: Engine) -> None:
 
 # --- faults that the tests above must see ---------------------------------------------------------------------------
 
-FAULTS: dict[str, tuple[str, str]] = {
-    "residual of the wrong sign": ("in[i * TILE + t] - y[i * TILE + t]", "y[i * TILE + t] - in[i * TILE + t]"),
-    "factor 2 lost": ("work->sign * 2 /", "work->sign /"),
-    "a layer's bias gradient lost": ("gather_biases(d, gradient + n_in * n_out, n_out);", ""),
-    "the last tile's points counted twice": ("t < points ?", "1 ?"),
+NARROW, WIDE = "1,5,3,1", "1,9,3,1"
+FAULTS: dict[str, tuple[str, str, str]] = {
+    "residual of the wrong sign": (WIDE, "in[i * TILE + t] - y[i * TILE + t]", "y[i * TILE + t] - in[i * TILE + t]"),
+    "factor 2 lost": (WIDE, "work->sign * 2 /", "work->sign /"),
+    "a layer's bias gradient lost": (WIDE, "gather_biases(d, gradient + n_in * n_out, n_out);", ""),
+    "the last tile's points counted twice": (WIDE, "t < points ? (in", "1 ? (in"),
+    "written out: residual of the wrong sign": (NARROW, "h[at] - y[i * TILE + t]", "y[i * TILE + t] - h[at]"),
+    "written out: a bias gradient lost": (NARROW, "gradient[n_in * n_out + i] += sum;", ""),
+    "written out: the last tile's points counted twice": (NARROW, "d[at] = t < points ?", "d[at] = 1 ?"),
+    "written out: the last neuron above forgotten": (NARROW, "fma_only(on, sum[t],", "where(on, sum[t]); (void)("),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    right, wrong = FAULTS[fault]
+    widths, right, wrong = FAULTS[fault]
     text = fused.source("kernel.c")
     assert right in text
     monkeypatch.setattr(fused, "source", lambda name: text.replace(right, wrong))
     with pytest.raises(AssertionError):
-        check_agreement(start(), Engine.FUSED, "sgd")
+        check_agreement(start(widths), Engine.FUSED, "sgd")
 
 
 @compiled

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
+import random
+import shutil
 import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,32 @@ import threadpoolctl
 import torch
 
 from theorems.errors import InvalidInput
+from theorems.laws import parse_initialization
+from theorems.setting import Architecture, DataSet
+from theorems.theorem import Event, LayerDeath
 from verify import executors
 from verify.blocks import Unit, count_all
 from verify.executors import InProcess, dask_workers, open_workers, slurm_workers, worker_processes, workers_of
 from verify.ledger import Ledger
+from verify.optimizers.spec import OptimizerSpec
+from verify.simulation.runs import RunTask, Start, StartTask
 
-WITHOUT_DASK = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
+WITHOUT_DASK = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None, reason="distributed is not installed"
+)
 WITHOUT_SUBMITIT = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
+
+DEAD_LAYER = Event(layer=LayerDeath.DEAD)
+DATA = DataSet.from_rows("p", [[Fraction(k, 4)] for k in range(5)], [[Fraction(k * k, 16)] for k in range(5)])
+START = Start(Architecture((1, 3, 2, 1)), parse_initialization("he_normal"), DATA, "float32", 7)
+
+
+def drawn(total: int) -> Unit:
+    return Unit(StartTask(START, 0, 1, (DEAD_LAYER,)), total, 16)
+
+
+def trained(total: int, optimizer: str = "adam") -> Unit:
+    return Unit(RunTask(START, OptimizerSpec(optimizer), DEAD_LAYER, Fraction(1, 10), 60, 2, 30, "cpu", 0, 1), total, 4)
 
 
 def test_any_executor_will_do() -> None:
@@ -63,9 +84,9 @@ def test_a_missing_package_gets_one_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     extra = where.partition(":")[0]
-    with pytest.raises(InvalidInput, match=rf"needs the package '{package}'.*pip install 'nonconv\[{extra}\]'"):
-        with open_workers(where, None, tmp_path):
-            pass
+    told = rf"needs the package '{package}'.*pip install 'nonconv\[{extra}\]'"
+    with pytest.raises(InvalidInput, match=told), open_workers(where, None, tmp_path):
+        pass
 
 
 def _threads() -> list[int]:
@@ -81,29 +102,156 @@ def test_worker_processes_compute_on_one_thread() -> None:
 
 
 @contextmanager
-def cluster(workers: int) -> Iterator[Any]:
-    """A scheduler and workers in processes of their own; workers that die are started again."""
+def cluster() -> Iterator[Any]:
+    """A scheduler and two workers in processes of their own; workers that die are started again."""
     import dask
     import distributed
 
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.admin.low-level-log-length": 0}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs="CRITICAL"
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs="CRITICAL"
         ) as started,
     ):
         yield started
 
 
-def units() -> list[Unit]:
-    from tests_support import units_of_every_kind
+class Killer:
+    """Kills a worker each time that work has gone on since the last kill and all workers are back."""
 
-    return units_of_every_kind()
+    def __init__(self, started: Any, kills: int) -> None:
+        self.started, self.left, self.at = started, kills, 0.0
+
+    def tell(self, done: float, total: float) -> None:
+        alive = [nanny.pid for nanny in self.started.workers.values() if nanny.pid]
+        if self.left and done > self.at and len(self.started.scheduler.workers) == len(alive) == 2:
+            os.kill(random.Random(self.left).choice(alive), signal.SIGKILL)
+            self.left, self.at = self.left - 1, done
 
 
 @WITHOUT_DASK
-def test_an_address_where_nobody_is_gets_one_sentence() -> None:
-    for address in ("tcp://127.0.0.1:9", "nonsense", "udp://x:1"):
-        with pytest.raises(InvalidInput, match="cannot be reached: ") as caught, dask_workers(address, patience=1):
-            pass
-        assert "\n" not in str(caught.value)
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # what distributed warns of is not ours
+def test_a_dask_cluster_counts_the_same_although_its_workers_are_killed() -> None:
+    units = [drawn(2000), trained(600)]
+    expected = count_all(units, InProcess())
+    ledger = Ledger.in_memory()
+    with cluster() as started, dask_workers(started.scheduler_address) as workers:
+        assert workers.count == 2
+        killer = Killer(started, kills=2)
+        small = dataclasses.replace(workers, seconds=0.05)
+        assert count_all(units, small, ledger, killer.tell) == expected
+        assert killer.left == 0, "both while it was at work"
+        with pytest.raises(InvalidInput, match="nowhere_at_all"):
+            count_all([trained(4, "nowhere_at_all:X")], workers)
+    assert sum(count for _, count, _ in ledger.blocks(units[1].key)) >= 600
+
+
+@WITHOUT_DASK
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense", "udp://x:1"])
+def test_an_address_where_nobody_is_gets_one_sentence(address: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be reached: ") as caught, dask_workers(address, patience=1):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+# --- Slurm -------------------------------------------------------------------------------------------------------
+
+FEW: dict[str, int | str] = {"jobs": 2, "minutes": 10, "memory": 1}
+
+
+@WITHOUT_SUBMITIT
+@pytest.mark.slow
+def test_submitted_jobs_count_the_same(tmp_path: Path) -> None:
+    """The cluster is this machine; everything else is as with Slurm."""
+    units = [drawn(50), trained(20)]
+    with slurm_workers(tmp_path, FEW, cluster="local", poll=0.2) as workers:
+        assert count_all(units, workers) == count_all(units, InProcess())
+        with pytest.raises(InvalidInput, match="nowhere_at_all"):
+            count_all([trained(4, "nowhere_at_all:X")], workers)
+    assert not list(tmp_path.iterdir()), "scripts and pickles are removed"
+
+
+@WITHOUT_SUBMITIT
+def test_where_there_is_no_slurm_one_sentence_says_so(tmp_path: Path) -> None:
+    if shutil.which("srun") is not None:
+        pytest.skip("this machine has Slurm")
+    with (
+        pytest.raises(InvalidInput, match="executor 'slurm' cannot be used here"),
+        open_workers("slurm", None, tmp_path),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+class Job:
+    """A job of submitit's kind that is done when it is told so."""
+
+    def __init__(self, call: Callable[[], Any] | Exception) -> None:
+        self.call, self.ready, self.cancelled = call, False, False
+
+    def done(self) -> bool:
+        return self.ready
+
+    def result(self) -> Any:
+        if isinstance(self.call, Exception):
+            raise self.call
+        return self.call()
+
+    def cancel(self, check: bool = True) -> None:
+        self.cancelled = True
+
+    def wait(self) -> None:
+        pass
+
+
+class Submitter:
+    """Stands for submitit: keeps its jobs."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.jobs, self.failure = list[Job](), failure
+
+    def submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Job:
+        if self.failure is not None and not self.jobs:
+            self.jobs.append(Job(self.failure))
+        else:
+            self.jobs.append(Job(lambda: fn(*args, **kwargs)))
+        return self.jobs[-1]
+
+
+def test_jobs_become_futures() -> None:
+    submitter = Submitter(RuntimeError("job lost"))
+    pool = executors._Jobs(submitter, poll=0.005)
+    lost, three, zero, idle = (
+        pool.submit(divmod, 7, 2),
+        pool.submit(divmod, 7, 2),
+        pool.submit(divmod, 7, 0),
+        pool.submit(abs, 1),
+    )
+    for job in submitter.jobs[:3]:
+        job.ready = True
+    assert three.result(5) == (3, 1)
+    assert isinstance(zero.exception(5), ZeroDivisionError), "what a function raises, not what became of its job"
+    assert isinstance(lost.exception(5), RuntimeError)
+    assert not idle.done()
+    pool.shutdown()
+    assert idle.cancelled()
+    assert [job.cancelled for job in submitter.jobs] == [False, False, False, True]
+
+
+def test_a_job_whose_time_is_up_is_lost_whatever_it_was_doing() -> None:
+    """submitit interrupts a job by raising an exception of its own in whatever runs."""
+    late = type("UncompletedJobError", (RuntimeError,), {"__module__": "submitit.core.utils"})
+
+    def work() -> None:
+        try:
+            raise late("timed out")
+        except RuntimeError as error:
+            raise InvalidInput("optimizer sgd: step failed: timed out") from error
+
+    with pytest.raises(InvalidInput):
+        executors._answer(work)
+    answer, error = executors._answer(divmod, 1, 0)
+    assert answer is None
+    assert isinstance(error, ZeroDivisionError)

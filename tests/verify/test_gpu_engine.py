@@ -254,19 +254,24 @@ def test_blocks_do_not_matter(place: Place, batch: int | None) -> None:
         assert part.tobytes() == np.ascontiguousarray(whole[np.array(numbers)]).tobytes()
 
 
-def test_checkpoints_do_not_matter(place: Place) -> None:
+def test_checkpoints_and_launches_do_not_matter(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     of = start(dtype="float32")
     looks = place.train(of, "adam", checkpoints=(0, 0, 1, 7, 30, 30))
     assert len(looks) == 6
     assert flat(looks[0]).tobytes() == flat(of.draw(np.arange(37))).tobytes()
     (whole,) = place.train(of, "adam", checkpoints=(30,))
     assert flat(looks[-1]).tobytes() == flat(looks[-2]).tobytes() == flat(whole).tobytes()
+    monkeypatch.setattr(gpu, "_PRODUCTS_AT_ONCE", 7 * 37 * of.data.n_rows * of.architecture.n_parameters)
+    (parts,) = place.train(of, "adam", checkpoints=(30,))
+    assert flat(parts).tobytes() == flat(whole).tobytes()
 
 
 @pytest.mark.parametrize(
     "batch", [3, pytest.param(7, marks=pytest.mark.slow), pytest.param(40, marks=pytest.mark.slow)]
 )
-def test_rows_drawn_in_the_kernel_are_those_of_the_streams(place: Place, batch: int) -> None:
+def test_rows_drawn_in_the_kernel_are_those_of_the_streams(
+    place: Place, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Replica numbers above 2^32 and checkpoints in the middle of a counter included."""
     of, numbers = start(dtype="float32"), np.array([0, 1, 2**32 + 5, 2**40, 7])
     drawn = Minibatches((9, 10), numbers, 20, batch, of.data.n_rows)
@@ -277,6 +282,8 @@ def test_rows_drawn_in_the_kernel_are_those_of_the_streams(place: Place, batch: 
 
     assert trained(drawn) == trained(lambda step: table[step - 1])
     assert trained(drawn) != trained(lambda step: table[step % 20])
+    monkeypatch.setattr(gpu, "_PRODUCTS_AT_ONCE", 3 * 5 * batch * of.architecture.n_parameters)
+    assert trained(drawn) == trained(lambda step: table[step - 1])
 
 
 # --- trajectories that leave the reals ------------------------------------------------------------------------------
@@ -332,10 +339,10 @@ FAULTS: dict[str, tuple[str, str]] = {
 }
 
 
-def planted(monkeypatch: pytest.MonkeyPatch, right: str, wrong: str) -> None:
-    text = layouts.text("kernel.cu")
-    assert right in text
-    changed = {"kernel.cu": text.replace(right, wrong), "lanes.h": layouts.text("lanes.h")}
+def planted(monkeypatch: pytest.MonkeyPatch, right: str, wrong: str, file: str = "kernel.cu") -> None:
+    changed = {name: layouts.text(name) for name in ("kernel.cu", "lanes.h")}
+    assert right in changed[file]
+    changed[file] = changed[file].replace(right, wrong)
     monkeypatch.setattr(layouts, "text", changed.__getitem__)
     monkeypatch.setattr(gpu, "_source", source)
 
@@ -345,6 +352,21 @@ def test_planted_faults_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) ->
     planted(monkeypatch, *FAULTS[fault])
     with pytest.raises(AssertionError):
         check_agreement(Place(Emulator(), "cpu"), start(), "sgd", replicas=5)
+
+
+def test_a_later_chunk_that_overwrites_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted(monkeypatch, "fresh = ONE_CHUNK || chunk == 0", "fresh = 1")
+    with pytest.raises(AssertionError):
+        check_agreement(Place(Emulator(), "cpu"), start("1,7,1", data=many(1100)), "sgd", replicas=2)
+
+
+def test_warps_may_run_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two barriers no warp of a block needs what another one writes."""
+    emulated, of = Place(Emulator(), "cpu"), start("1,7,1", data=many(1100))
+    (forwards,) = emulated.train(of, "adam", replicas=3, checkpoints=(10,))
+    planted(monkeypatch, "warp = 0; warp < WARPS; warp++", "warp = WARPS - 1; warp >= 0; warp--", "lanes.h")
+    (backwards,) = emulated.train(of, "adam", replicas=3, checkpoints=(10,))
+    assert flat(forwards).tobytes() == flat(backwards).tobytes()
 
 
 def test_a_derivative_of_1_at_0_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +389,7 @@ def test_layouts_of_the_workloads() -> None:
         of = made(widths, 64, states=2)
         assert (of.team, of.points_at_once, of.replicas, of.in_registers, of.one_chunk) == (16, 4, 2, True, True)
         assert replicas / of.replicas / 132 > 7
-        assert of.resident * of.memory < HOPPER_MEMORY
+        assert of.resident == 12
     assert (made("1,32,1", 1024).warps, made("1,32,1", 1024).one_chunk) == (8, True)
     assert not made("1,50,50,1", 1024, states=2).in_registers
 
@@ -381,6 +403,8 @@ def test_layouts_fit_and_hold_every_point(widths: str, points: int) -> None:
         assert of.team * of.points_at_once >= points or not of.one_chunk
         assert of.warps * 32 == of.team or of.replicas * of.team == 32
         assert of.replicas == 1 or of.stride % 32 == 4
+        assert of.resident >= 1
+        assert of.resident == 1 or of.resident * (of.memory + 1024) <= HOPPER_MEMORY
         if of.in_registers:
             assert sum(of.widths) * of.points_at_once * (2 if wide else 1) <= 150
 
@@ -495,6 +519,8 @@ class Driver:
         return 0 if (module.value, name) == (7, b"train") else 500
 
     def cuFuncSetAttribute(self, function: Any, attribute: int, value: int) -> int:  # noqa: N802
+        if attribute == 9:
+            return 0 if value == 100 else 1
         self.allowed = value
         return 0 if (function.value, attribute) == (8, 8) and value <= self.memory else 1
 

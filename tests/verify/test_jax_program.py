@@ -80,7 +80,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 @given(first=MATRICES, second=MATRICES)
 def test_torch_computes_what_jax_computes(name: str, first: list[float], second: list[float]) -> None:
     arrays = [jnp.asarray(each).reshape(2, 3) for each in (first, second)]
-    (found,) = program_of(name).run([torch.tensor(each, dtype=torch.float64).reshape(2, 3) for each in (first, second)])
+    inputs = [torch.tensor(each, dtype=torch.float64).reshape(2, 3) for each in (first, second)]
+    (found,), (whole,) = (program_of(name).run(inputs, branching=each) for each in (True, False))
+    torch.testing.assert_close(found, whole, rtol=0.0, atol=0.0, equal_nan=True)
     expected = torch.tensor(compiled(name)(*arrays).tolist(), dtype=torch.float64)
     assert found.shape == expected.shape
     torch.testing.assert_close(found.to(torch.float64), expected, rtol=1e-12, atol=0.0, equal_nan=True)

@@ -734,10 +734,13 @@ def test_totals_add_every_field() -> None:
     parts = [run_block(block) for block in blocks_of(task(start(), "adam"), 16)]
     total = RunCounts.total(parts)
     for field in dataclasses.fields(RunCounts):
-        if field.name != "outcomes":
+        if field.name not in ("outcomes", "final_risks"):
             assert getattr(total, field.name) == sum(getattr(part, field.name) for part in parts)
     for outcome in Outcome:
         assert total.outcomes[outcome.value] == sum(part.outcomes[outcome.value] for part in parts)
+    for place, count in total.final_risks.items():
+        assert count == sum(part.final_risks.get(place, 0) for part in parts)
+    assert sum(total.final_risks.values()) == total.trials
     assert RunCounts.total([total]) == total
 
 
@@ -861,3 +864,57 @@ def test_a_risk_that_became_infinite_does_not_undo_a_reached_one(monkeypatch: py
         counts = by_hand([near], monkeypatch, lr=-1.7e308, reachable=reachable, steps=6)
         assert counts.non_finite == 1
         assert only(outcome, counts)
+
+
+# --- replicas that need no training ---------------------------------------------------------------------------------
+
+
+def certain_task(optimizer: OptimizerSpec, event: Event = DEAD_LAYER, **more: Any) -> RunTask:
+    """Many of these networks begin with a dead layer."""
+    start = Start(Architecture.parse("1,2,2,1"), parse_initialization("pytorch"), DATA, "float32", 5)
+    given = {"reachable": Fraction(1, 100), "steps": 6, "batch": None, "look_every": 3, "skip_certain": True} | more
+    return RunTask(start, optimizer, event, device="cpu", first=3, count=80, **given)
+
+
+@events
+@pytest.mark.parametrize("name", ["sgd", "adam", "torch.optim:ASGD"])
+def test_what_is_certain_is_counted_as_training_would(event: Event, name: str) -> None:
+    task = certain_task(OptimizerSpec(name, {"lr": 0.01}), event)
+    skipped, trained = run_block(task), run_block(dataclasses.replace(task, skip_certain=False))
+    for part in ("trials", "event", "event_undecided", "kept", "risk_event", "risk_undecided", "outcomes"):
+        assert getattr(skipped, part) == getattr(trained, part), part
+    assert trained.certain == 0
+    assert skipped.claimed == trained.claimed - skipped.certain
+    assert skipped.persistent == trained.persistent - skipped.certain
+    assert (skipped.certain > 5) == (event.layer is not None and name != "torch.optim:ASGD")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "more"),
+    [
+        (OptimizerSpec("sgd", {"weight_decay": 0.1}), {}),
+        (OptimizerSpec("sgd"), {"reachable": DATA.noise_floor + DATA.variance}),
+        (OptimizerSpec("sgd"), {"skip_certain": False}),
+    ],
+    ids=["decay moves what is dead", "a constant reaches U", "not asked for"],
+)
+def test_what_is_not_certain_is_trained(optimizer: OptimizerSpec, more: dict[str, Any]) -> None:
+    assert run_block(certain_task(optimizer, **more)).certain == 0
+
+
+def test_minibatches_and_seeds_follow_the_replica_number() -> None:
+    """The replicas that are left draw what they would have drawn among all."""
+    noisy = OptimizerSpec("sgd", {"lr": 0.05})
+    task = certain_task(noisy, batch=2)
+    skipped, trained = run_block(task), run_block(dataclasses.replace(task, skip_certain=False))
+    assert skipped.outcomes == trained.outcomes
+    assert 0 < skipped.certain < skipped.trials
+
+
+def test_a_block_of_nothing_but_certain_replicas_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = certain_task(OptimizerSpec("sgd"))
+    sure = runs._certain(task, np.arange(task.first, task.first + task.count))
+    only = dataclasses.replace(task, first=task.first + int(np.flatnonzero(sure)[0]), count=1)
+    monkeypatch.setattr(runs, "_train_and_count", None)
+    counts = run_block(only)
+    assert counts.certain == counts.trials == counts.risk_event == sum(counts.outcomes.values()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,107 @@ def test_what_refuses_float64_can_be_refuted_in_float32() -> None:
     assert found.about(Property.F).known is Known.VIOLATED
     assert found.counterexample is not None
     assert "torch.float32" in found.counterexample.script
+
+
+class Planted(torch.optim.SGD):
+    """What it does wrong is in its subclasses."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters, lr=0.1)
+
+    def step(self, closure: Any = None) -> Any:
+        self.misbehave()
+        return super().step(closure)
+
+    def misbehave(self) -> None:
+        """Nothing."""
+
+
+class NeedsMore(Planted):
+    def __init__(self, parameters: Any, rank: int) -> None:
+        raise ValueError("unreachable")
+
+
+class Raises(Planted):
+    def misbehave(self) -> None:
+        raise KeyError("first line\nsecond line")
+
+
+class Spoils(Planted):
+    def misbehave(self) -> None:
+        for each in self.param_groups[0]["params"]:
+            each.data.fill_(float("nan"))
+
+
+class WantsCuda(Planted):
+    def misbehave(self) -> None:
+        if torch.cuda.is_available():
+            raise RuntimeError("CUDA is here")
+        self.param_groups[0]["params"][0].data.cuda()
+
+
+class Leaves(Planted):
+    def misbehave(self) -> None:
+        raise SystemExit(3)
+
+
+class Dies(Planted):
+    def misbehave(self) -> None:
+        os._exit(5)
+
+
+class Prints(Planted):
+    def misbehave(self) -> None:
+        print("hello")
+        os.write(1, b"hello")
+
+
+class Hoards(Planted):
+    def misbehave(self) -> None:
+        self.hoard = torch.ones(2**34)
+
+
+class Hangs(Planted):
+    def misbehave(self) -> None:
+        while True:
+            pass
+
+
+PLANTED = {
+    each.__name__: each for each in (Planted, NeedsMore, Raises, Spoils, WantsCuda, Leaves, Dies, Prints, Hoards, Hangs)
+}
+TOLD = {
+    "NeedsMore": "rank",
+    "Raises": "KeyError: 'first line",
+    "Spoils": "parameters are not finite",
+    "WantsCuda": "Error: ",
+    "Leaves": "SystemExit",
+    "Dies": "the code ended its process with exit status 5",
+    "Hoards": "allocate",
+    "Hangs": "stopped at the time limit of 12 seconds",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_whatever_the_code_does_there_is_a_row(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A library of bad optimizers: none ends the run, hangs it, fills the memory or prints."""
+    library = libraries.Library(
+        "heavyball", lambda: list(PLANTED), lambda name: {}, lambda name: [],
+        lambda name, chosen: libraries._torch_built(PLANTED[name], libraries._plain, chosen),
+    )  # fmt: skip
+    monkeypatch.setattr(zoo, "library_of", lambda name: library)
+    monkeypatch.setattr(zoo, "library_version", lambda name: "1")
+    monkeypatch.setattr(zoo, "fresh_processes", lambda *preloaded: multiprocessing.get_context("fork"))
+    made = zoo.judge_zoo("heavyball", limit=12)
+    assert [row.entry.name for row in made.rows] == list(PLANTED)
+    for row in made.rows:
+        assert TOLD.get(row.entry.name, "") in row.not_run
+        assert (row.verdict is None) == (row.entry.name in TOLD)
+        assert "\n" not in row.not_run
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ import sympy
 
 from theorems.bounds import RADIUS, ROOT_NORM, TREE_LENGTH
 from theorems.curve import LENGTH, SURVIVAL, CurveLayer, CurveRecursion
-from verify.certificate.programs import QUANTITY_NAMES, Program, add, mul
+from verify.certificate.programs import QUANTITY_NAMES, Program
+from verify.certificate.sums import add, mul
 from verify.certificate.terms import Json, integer_power, ratio, term_of
 
 __all__ = ["curve_program"]

@@ -15,7 +15,8 @@ import sympy
 
 from theorems.curve import SURVIVAL
 from theorems.envelope import LEVEL, REACH, EnvelopeLayer, EnvelopeRecursion, PositivePart
-from verify.certificate.programs import QUANTITY_NAMES, HintedProgram, mul
+from verify.certificate.programs import QUANTITY_NAMES, HintedProgram
+from verify.certificate.sums import mul
 from verify.certificate.terms import Json, integer_power, ratio, term_of
 
 __all__ = ["envelope_program"]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from theorems.problem import Problem
-from theorems.theorem import Relation
 from verify.audit import Plan, PlannedCase, PlannedStart, resolution
 from verify.certificate.case import certificate_data
 from verify.certificate.names import certificate_names
@@ -105,12 +104,10 @@ def _training(planned: Plan, members: Sequence[_Member]) -> Training:
 
 
 def _run(planned: Plan, member: _Member) -> Run:
-    """An equality is one for the structural event alone: how the risk compares with it is left out."""
     risk, frozen = member.result.risk, member.run.persistence
-    equality = member.evaluation.theorem.relation is Relation.EQUAL
     return Run(
         member.case.optimizer.properties,
-        None if risk is None or equality else _compared(planned, member, member.run.risk, risk),
+        None if risk is None else _compared(planned, member, member.run.risk, risk),
         Persistence(member.run.claimed, member.run.persistent, Verdict(frozen.verdict)) if member.looks else None,
     )
 

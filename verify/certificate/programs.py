@@ -12,7 +12,7 @@ from theorems.bounds import P_DEAD, SIZES
 from verify.certificate.checker import Arithmetic, Span, Value, Work
 from verify.certificate.terms import CannotBeWritten, Json
 
-__all__ = ["QUANTITY_NAMES", "HintedProgram", "Program", "add", "mul"]
+__all__ = ["QUANTITY_NAMES", "HintedProgram", "Program"]
 
 QUANTITY_NAMES: dict[sympy.Symbol, str] = {symbol: str(symbol) for symbol in (P_DEAD, *SIZES)}
 HINT_BITS = 192
@@ -77,17 +77,3 @@ class HintedProgram(Program):
 
     def _middle(self, value: Span) -> float:
         return float(Fraction(value[0] + value[1], 2 * self.arithmetic.one))
-
-
-def add(*terms: Json) -> Json:
-    """A sum, without zeros."""
-    kept = [term for term in terms if term != "0"]
-    return ["add", *kept] if len(kept) > 1 else kept[0] if kept else "0"
-
-
-def mul(*factors: Json) -> Json:
-    """A product, without ones."""
-    if "0" in factors:
-        return "0"
-    kept = [factor for factor in factors if factor != "1"]
-    return ["mul", *kept] if len(kept) > 1 else kept[0] if kept else "1"

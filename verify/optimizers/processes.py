@@ -18,7 +18,7 @@ from theorems.errors import InvalidInput
 from verify.optimizers import verdict
 from verify.optimizers.verdict import CannotBeJudged, Contradiction, Verdict
 
-__all__ = ["ended", "fresh_processes", "judge_apart", "limit_processor", "prepare", "ran_out_of_time"]
+__all__ = ["ended", "fresh_processes", "judge_apart", "limit_memory", "limit_processor", "prepare", "ran_out_of_time"]
 
 
 def fresh_processes(*preloaded: str) -> Any:
@@ -44,6 +44,15 @@ def limit_processor(seconds: float) -> None:
         return
     whole = math.ceil(seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 1))
+
+
+def limit_memory(size: int) -> None:
+    """Let allocations beyond so many bytes fail in this process, where the system can."""
+    try:
+        import resource
+    except ImportError:  # not a Unix system
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def ran_out_of_time(process: BaseProcess) -> bool:

@@ -15,7 +15,14 @@ from theorems.errors import InvalidInput
 from theorems.hypotheses import OptimizerClass
 from verify.optimizers.code_proof import Limits
 from verify.optimizers.libraries import LIBRARIES, Library, library_of
-from verify.optimizers.processes import ended, fresh_processes, limit_processor, prepare, ran_out_of_time
+from verify.optimizers.processes import (
+    ended,
+    fresh_processes,
+    limit_memory,
+    limit_processor,
+    prepare,
+    ran_out_of_time,
+)
 from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.optimizers.verdict import CannotBeJudged, Contradiction, Verdict, judge_build
@@ -25,6 +32,8 @@ __all__ = ["LIBRARIES", "LIMIT", "Entry", "Row", "Zoo", "entries", "judge_zoo", 
 LIMIT = 200.0
 """Seconds of processor time for one optimizer with one choice of settings; a share of it is for the proof."""
 _PROOF_SHARE, _TRIAL_SHARE = 0.3, 0.1
+_MEMORY = 8 * 2**30
+"""Bytes that a row may allocate; JAX and torch reserve more than they use."""
 _PATIENCE = 10
 """How many times its limit a row may take on a busy machine, or asleep."""
 
@@ -125,7 +134,11 @@ def _serve(entry: Entry, limit: float, answer: Connection) -> None:
     """Judge one entry in a process of its own."""
     prepare()
     limit_processor(limit)
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
+    limit_memory(_MEMORY)
+    nowhere = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
+    sys.stdout = sys.stderr = nowhere
+    for descriptor in (1, 2):  # what is not printed by way of Python
+        os.dup2(nowhere.fileno(), descriptor)
     try:
         answer.send(_row(entry, limit))
     except Contradiction as error:

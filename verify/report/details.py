@@ -67,6 +67,7 @@ class Run:
     learning_rate: str
     split: Split
     non_finite: int
+    certain: int
     risk: str
     risk_limits: str
     risk_verdict: str
@@ -227,6 +228,7 @@ def _run(case: CaseResult) -> Run:
         learning_rate=NOTHING if case.learning_rate is None else f"{case.learning_rate:g}",
         split=pool([case]),
         non_finite=run.non_finite,
+        certain=run.certain,
         risk=counted(run.risk) if run.trials else NOTHING,
         risk_limits=bracket(run.risk.lo, run.risk.hi) if run.trials else NOTHING,
         risk_verdict=NOTHING if risk is None else verdict_of(risk).value,

@@ -34,6 +34,7 @@ __all__ = [
     "Entry",
     "Row",
     "Split",
+    "certain_of",
     "claim_counts",
     "counted",
     "entries",
@@ -224,6 +225,8 @@ def persistence_text(cases: Sequence[CaseResult], of: str) -> str:
     if words == {Verdict.NOT_APPLICABLE}:
         return f"dead at the end: {sum(c.run.kept for c in cases)}{of}{sum(c.run.events for c in cases)}"
     kept = f"{sum(c.run.persistent for c in cases)}{of}{sum(c.run.claimed for c in cases)}"
+    if certain_of(cases):
+        kept += f" (+{certain_of(cases)} certain)"
     return " ".join([kept, *(verdict.value for verdict in Verdict if verdict in words)])
 
 
@@ -278,6 +281,11 @@ def verdict_counts(results: Results) -> dict[Verdict, int]:
     """How many verdicts there are of each kind."""
     judged = Counter(verdict_of(judgement) for judgement in results.judgements())
     return {verdict: judged[verdict] for verdict in Verdict}
+
+
+def certain_of(cases: Iterable[CaseResult]) -> int:
+    """Networks whose outcome was certain at initialization, so that they were counted and not trained."""
+    return sum(case.run.certain for case in cases)
 
 
 def was_trained(results: Results) -> bool:

@@ -187,13 +187,13 @@ def _cases(results: Results) -> Table:
             )
             for start, case in listed
         ),
-        (*NUMBERS, "trained", "risk_above_U", "risk_lost", "risk_lo", "risk_hi", "claimed_frozen", "frozen"),
+        (*NUMBERS, "trained", "risk_above_U", "risk_lost", "risk_lo", "risk_hi", "claimed_frozen", "frozen", "certain"),
         tuple(
             (
                 *_numbers(case.best.bound, case.best.frequency),
                 *map(str, (case.run.trials, case.run.risk.events, case.run.risk.lost)),
                 *(float_text_down(exact(case.run.risk.lo)), float_text_up(exact(case.run.risk.hi))),
-                *map(str, (case.run.claimed, case.run.persistent)),
+                *map(str, (case.run.claimed, case.run.persistent, case.run.certain)),
             )
             for _, case in listed
         ),

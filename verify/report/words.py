@@ -13,7 +13,7 @@ from theorems.theorem import Relation
 from verify.enclosure.display import at_least
 from verify.inference import Verdict
 from verify.report.numbers import clean, lower, many, upper
-from verify.report.rows import UNTRAINED, Row, Split, make_rows, was_trained
+from verify.report.rows import UNTRAINED, Row, Split, certain_of, make_rows, was_trained
 from verify.results import CaseResult, FrequencyResult, Results, StartResult, exact
 
 __all__ = [
@@ -115,6 +115,8 @@ def _trained(row: Row) -> str:
     told = f"of {many(trained, 'network')} trained, {_none(row.split.counts[0])} started with {it}"
     died, lost = row.split.counts[1], sum(case.run.risk.lost for case in row.cases)
     told += f", {_none(died)} came to it later and {_none(reached)} brought the risk down to U"
+    if certain_of(row.cases):
+        told += f" ({certain_of(row.cases):,} were certain at initialization and were counted without training)"
     return told + (f" ({lost:,} not decided)" if lost else "")
 
 
@@ -197,9 +199,11 @@ def networks_sentence(results: Results) -> str:
     reach, steps = results.settings.get("reach"), results.settings.get("steps")
     told = "" if reach is None else f", {clean(str(reach))} of the way from the best constant to a known network"
     when = "" if steps is None else f"{',' if told else ''} within {clean(str(steps))} steps"
+    certain = certain_of(results.cases)
+    skipped = f" {certain:,} were certain at initialization and were counted without training." if certain else ""
     return (
         f"Missing every global minimizer does not mean failing to learn: {fitted:,} of {trained:,} trained networks "
-        f"(about {share} %) brought the risk down to U{told}{when}."
+        f"(about {share} %) brought the risk down to U{told}{when}.{skipped}"
     )
 
 

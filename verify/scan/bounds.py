@@ -116,7 +116,7 @@ class Propagation:
             case Move():
                 return _moved(node, sources)
             case Sum():
-                return _sum(node, *sources, self.unit)
+                return _sum(node, sources[0], sources[1], self.unit)
             case Scale():
                 return _scaled(node, sources[0], self.unit)
             case Largest():

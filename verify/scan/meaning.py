@@ -99,7 +99,8 @@ def _consequences(plain: Plain, optimizer: OptimizerClass | None) -> Iterator[Co
         structural = all(unit.structural for unit in layer.dead)
         kept = _WHOLE_NEURON if layer.number == 1 else _BY_SIGNS if structural else _LAYER
         theorem = "T1" if layer.number == 1 or structural else "T10"
-        yield _consequence(what, theorem, constant, True, plain.data.variance > 0, kept, optimizer)
+        costs = plain.data.variance > 0
+        yield Consequence(what, theorem, constant, True, costs, costs, _nine(), _asked(kept, optimizer))
         return
     counted = [(plain.dead, "", _WHOLE_NEURON, optimizer)]
     if optimizer is not None and optimizer.keeps_one_of(_WHOLE_NEURON)[0] is not Status.HOLDS:
@@ -112,7 +113,11 @@ def _consequences(plain: Plain, optimizer: OptimizerClass | None) -> Iterator[Co
                 f"{dead} of {plain.architecture.hidden[0]} first-layer neurons are dead{which} and stay dead: what "
                 f"remains is a network with {left} of them"
             )
-            yield _consequence(what, _width_theorem(plain), floor, False, _misses(plain, dead, floor), kept, asked)
+            costs = floor > plain.data.noise_floor
+            theorem = _width_theorem(plain) if costs else "Lemma 1"
+            misses = costs and _misses(plain, dead, floor)
+            names = _nine() if kept is _WHOLE_NEURON else ()
+            yield Consequence(what, theorem, floor, False, costs, misses, names, _asked(kept, asked))
 
 
 def _width_theorem(plain: Plain) -> str:
@@ -122,9 +127,7 @@ def _width_theorem(plain: Plain) -> str:
 
 
 def _misses(plain: Plain, dead: int, floor: Fraction) -> bool:
-    """Whether the optimal risk without the dead neurons is certified to be above `I(l)`."""
-    if floor <= plain.data.noise_floor:
-        return False
+    """Whether the optimal risk without the dead neurons, above the noise floor, is known to be above `I(l)`."""
     if plain.architecture.is_shallow:
         return True
     if plain.architecture.output_dim == 1 and dead >= isolation_number(plain.data).value:
@@ -132,21 +135,11 @@ def _misses(plain: Plain, dead: int, floor: Fraction) -> bool:
     return floor > best_witness(plain.architecture, plain.data).risk
 
 
-def _consequence(
-    what: str,
-    theorem: str,
-    risk: Fraction,
-    constant: bool,
-    misses: bool,
-    kept: Alternatives,
-    optimizer: OptimizerClass | None,
-) -> Consequence:
-    asked = None
-    if optimizer is not None:
-        status, _, why = optimizer.keeps_one_of(kept)
-        asked = (optimizer.name, status, why)
-    names = _nine() if any(first is Property.FB for first, _ in kept) else ()
-    return Consequence(what, theorem, risk, constant, misses, names, asked)
+def _asked(kept: Alternatives, optimizer: OptimizerClass | None) -> tuple[str, Status, str] | None:
+    if optimizer is None:
+        return None
+    status, _, why = optimizer.keeps_one_of(kept)
+    return optimizer.name, status, why
 
 
 def _nine() -> tuple[str, ...]:
@@ -253,7 +246,7 @@ def _about_scaling(problem: Problem, now: Probability, standardized: Callable[[]
         return None
     return Advice(
         "standardize the inputs (--scale standard)",
-        f"p_1 falls from at least {at_least(now.p_dead.lo)} to at most {at_most(other.hi)}",
+        f"p_1 falls from at least {at_least(now.p_dead.lo)} to at most {at_most(other.hi)}{_marked(other)}",
     )
 
 
@@ -271,7 +264,8 @@ def _about_width(p_dead: Chance, width: int) -> Iterator[Advice]:
         middle = (low + high) // 2
         low, high = (low, middle) if _enough(middle, width, alive) else (middle, high)
     yield Advice(
-        f"a first layer of width {high}", f"with probability at least 0.99 at least {width} of its neurons start alive"
+        f"a first layer of width {high}",
+        f"with probability at least 0.99 at least {width} of its neurons start alive{_marked(p_dead)}",
     )
 
 
@@ -298,8 +292,13 @@ def _about_seeds(p_dead: Chance, width: int) -> Advice:
     return Advice(
         "another seed",
         f"it has no dead first-layer neuron with probability at least {at_least(none.lo)} and at most "
-        f"{at_most(none.hi)}",
+        f"{at_most(none.hi)}{_marked(p_dead)}",
     )
+
+
+def _marked(chance: Chance) -> str:
+    """Says that an end rests on sampled neurons."""
+    return "" if chance.evidence is Evidence.CERTIFIED else f" ({chance.evidence.value})"
 
 
 def _about_layers(architecture: Architecture, now: Probability) -> Iterator[Advice]:

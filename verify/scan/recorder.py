@@ -181,6 +181,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             made = func(*args, **kwargs)
             self._check_copied(label, operands, made)
             return made
+        if "out" in kwargs:
+            raise self._refusal(f"writes into a tensor that is there ({label}, out=)")
         before = [(each, each.shape) for each in operands]
         made = func(*args, **kwargs)
         if linked:

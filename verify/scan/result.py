@@ -20,9 +20,15 @@ __all__ = [
     "LayerScan",
     "Probability",
     "Scan",
+    "printable",
 ]
 
 Position = tuple[int, ...]
+
+
+def printable(text: str) -> str:
+    """A name without what would steer a terminal: other characters are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Extent(Enum):
@@ -106,24 +112,27 @@ class LayerScan:
     def title(self) -> str:
         """What tables print."""
         if self.own:
-            return self.name
-        return f"relu in {self.name}" if self.name else "relu in the module itself"
+            return printable(self.name) or "the module itself"
+        return f"relu in {printable(self.name)}" if self.name else "relu in the module itself"
 
 
 @dataclass(frozen=True)
 class Consequence:
-    """What is proved of every network that training can reach from this one.
+    """What is proved of every network that training can reach from this one with a fresh optimizer.
+
+    Training is by gradients of the mean squared error on minibatches of the data (math §1), in any order.
 
     Symbols: risk = lower bound of the risk at every later step; constant = whether the output is constant on the data
-    for ever; optimizers = the nine rules of claim C4 for which it holds; asked = what is known for the optimizer that
-    was named; misses = whether the risk of an explicit network is certified to be smaller, so that no global minimizer
-    is reached.
+    for ever; costs = whether that risk is above the noise floor; misses = whether it is known to be above the optimal
+    risk, so that no global minimizer is reached; optimizers = the nine rules of claim C4 for which it holds; asked =
+    what is known for the optimizer that was named.
     """
 
     what: str
     theorem: str
     risk: Fraction
     constant: bool
+    costs: bool
     misses: bool
     optimizers: tuple[str, ...]
     asked: tuple[str, Status, str] | None

@@ -11,7 +11,7 @@ from rich.text import Text
 from theorems.hypotheses import Status
 from verify.enclosure import at_least, at_most, float_down, float_up
 from verify.results import write_ratio
-from verify.scan.result import Chance, Consequence, LayerScan, Scan
+from verify.scan.result import Chance, Consequence, LayerScan, Scan, printable
 
 __all__ = ["scan_json", "scan_text"]
 
@@ -75,6 +75,7 @@ def _consequence_json(each: Consequence) -> dict[str, object]:
         "risk_at_least": write_ratio(each.risk),
         "risk_float": float_down(each.risk),
         "constant_output": each.constant,
+        "above_noise_floor": each.costs,
         "misses_every_global_minimizer": each.misses,
         "optimizers": list(each.optimizers),
         "asked": None
@@ -117,13 +118,13 @@ def scan_text(found: Scan) -> RenderableType:
             "DEAD" if layer.is_dead else "undecided" if layer.may_be_dead else "alive",
         )
     parts = [_answer(found), *map(_which, found.layers), *_meaning(found), *_chances(found), *_helps(found)]
-    parts += [*(f"Note: {note}." for note in found.notes), _effort(found)]
+    parts += [*(f"Note: {printable(note)}." for note in found.notes), _effort(found)]
     return Group(table, *(Text(part) for part in parts if part))
 
 
 def _title(found: Scan) -> str:
     seed = "" if found.seed is None else f" (torch seed {found.seed})"
-    return f"{found.target}{seed} · {found.data}"
+    return printable(f"{found.target}{seed} · {found.data}")
 
 
 def _units(layer: LayerScan) -> str:
@@ -174,10 +175,15 @@ def _named(positions: list[tuple[int, ...]]) -> str:
 
 def _meaning(found: Scan) -> list[str]:
     if found.why_no_consequences and not found.consequences:
-        return [f"What it implies: nothing is said here, because {found.why_no_consequences}."]
+        both = found.probability is None and found.why_no_probability == found.why_no_consequences
+        head = "What it implies and how likely it is" if both else "What it implies"
+        return [f"{head}: nothing is said here, because {printable(found.why_no_consequences)}."]
     told = []
     for each in found.consequences:
-        sentence = f"{each.what[0].upper()}{each.what[1:]}; the risk is at least {at_least(each.risk)} at every step"
+        risk = f"the risk (mean squared error) is at least {at_least(each.risk)} at every step"
+        if not each.costs:
+            risk = "no risk above the noise floor is certified for it"
+        sentence = f"{each.what[0].upper()}{each.what[1:]}; {risk}"
         if each.misses:
             sentence += ", and no global minimizer is reached"
         sentence += f" ({each.theorem})."
@@ -192,8 +198,10 @@ def _meaning(found: Scan) -> list[str]:
 
 
 def _chances(found: Scan) -> list[str]:
+    if found.probability is None and found.why_no_probability == found.why_no_consequences:
+        return []
     if found.probability is None:
-        return [f"How likely it is: nothing is said here, because {found.why_no_probability}."]
+        return [f"How likely it is: nothing is said here, because {printable(found.why_no_probability)}."]
     told = [f"How likely it is under initialization {found.probability.initialization}:"]
     told += [f"  {_between(each)}" for each in (found.probability.p_dead, *found.probability.found)]
     return told
@@ -213,4 +221,4 @@ def _helps(found: Scan) -> list[str]:
 def _effort(found: Scan) -> str:
     rows = "all" if found.looked_at == found.inputs else f"the first {found.looked_at} of"
     more = f"; {found.exactly} units were decided by signs or exact arithmetic" if found.exactly else ""
-    return f"Looked at {rows} {found.inputs} distinct inputs{more}, in {found.seconds:.1f} s."
+    return f"Looked at {rows} {found.inputs} inputs{more}, in {found.seconds:.1f} s."

@@ -110,16 +110,20 @@ def _sign_step(node: Node, sources: list[Signs]) -> Signs:
         case Scale():
             return _sign_scaled(node, *sources[0])
         case Largest() | Mean():
-            positive, negative = (np.append(part, False)[node.index].any(axis=1) for part in sources[0])
-            return positive, negative
+            return _any(np.append(sources[0][0], False)[node.index]), _any(np.append(sources[0][1], False)[node.index])
     raise TypeError(f"{type(node).__name__} is no step")
+
+
+def _any(flags: Bools) -> Bools:
+    found: Bools = np.asarray(flags.any(axis=1))
+    return found
 
 
 def _sign_product(weight: Floats, bias: Floats | None, positive: Bools, negative: Bools) -> Signs:
     """A sum can be positive only if one of its terms can."""
     above, below = weight > 0, weight < 0
-    up: Bools = (above & positive).any(axis=1) | (below & negative).any(axis=1)
-    down: Bools = (below & positive).any(axis=1) | (above & negative).any(axis=1)
+    up = _any(above & positive) | _any(below & negative)
+    down = _any(below & positive) | _any(above & negative)
     return (up, down) if bias is None else (up | (bias > 0), down | (bias < 0))
 
 

@@ -116,8 +116,8 @@ def load_state(module: torch.nn.Module, path: str, target: str) -> None:
             raise InvalidInput(
                 f"--state {path!r}: {name!r} has shape {tuple(given.shape)}, but {target} has {tuple(tensor.shape)}"
             )
-        floats = given.is_floating_point() and tensor.is_floating_point()
-        if floats and not torch.equal(given.to(tensor.dtype).to(torch.float64), given.to(torch.float64)):
+        converted = given.is_floating_point() and tensor.is_floating_point() and given.dtype != tensor.dtype
+        if converted and not torch.equal(given.to(tensor.dtype).to(torch.float64), given.to(torch.float64)):
             raise InvalidInput(
                 f"--state {path!r}: {name!r} is {given.dtype}, which {tensor.dtype} of {target} would round; "
                 "expected a module of the same format"

@@ -7,6 +7,7 @@ can be sent to any process; their results depend on (seed, case, replica numbers
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -15,6 +16,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from theorems.hypotheses import Property, Status
 from theorems.laws import Initialization
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, LayerDeath
@@ -27,6 +29,7 @@ from verify.simulation.draw import Parameters, draw_parameters
 from verify.simulation.eager import Batches, TrainingRows
 from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.engines import train
+from verify.simulation.final_risk import histogram
 from verify.simulation.forward import (
     DeadNeurons,
     FloatData,
@@ -128,7 +131,7 @@ class RunTask:
 
     Symbols: batch None means all rows; event is the structural event whose persistence is followed; reachable = U, a
     certified upper bound of the optimal risk; risks are looked at initially, every `look_every` steps and at the end;
-    engine trains them; epsilon is Adam's convention.
+    engine trains them; epsilon is Adam's convention; skip_certain: see `_certain`.
     """
 
     start: Start
@@ -143,6 +146,7 @@ class RunTask:
     count: int
     engine: Engine = Engine.EAGER
     epsilon: Epsilon = "torch"
+    skip_certain: bool = False
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
@@ -158,7 +162,9 @@ class RunCounts:
     as much is dead at the end; claimed: event by a margin above float rounding, so that (F) promises frozen
     bits; persistent: of those with finite parameters at the end, how many had the same neurons bit for bit unmoved;
     non_finite: networks that left the reals; risk_event: `min R > U` at all looks; risk_undecided: too close to call,
-    or above U until the network left the reals.
+    or above U until the network left the reals; certain: not trained, since training could change nothing of what is
+    counted (they are in all other counts but claimed, persistent, non_finite and final_risks, which only training
+    tells); final_risks: how many ended in which bin of `final_risk.histogram`.
     """
 
     trials: int
@@ -171,32 +177,77 @@ class RunCounts:
     risk_event: int
     risk_undecided: int
     outcomes: dict[str, int] = field(default_factory=dict)
+    certain: int = 0
+    final_risks: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def total(cls, parts: Iterable[RunCounts]) -> RunCounts:
         """Add up blocks."""
         listed = list(parts)
-        names = [part.name for part in fields(cls) if part.name != "outcomes"]
+        names = [part.name for part in fields(cls) if part.name not in ("outcomes", "final_risks")]
         numbers = {name: sum(getattr(part, name) for part in listed) for name in names}
         outcomes = {outcome.value: sum(part.outcomes[outcome.value] for part in listed) for outcome in Outcome}
-        return cls(**numbers, outcomes=outcomes)
+        ended = sum((Counter(part.final_risks) for part in listed), Counter[str]())
+        return cls(**numbers, outcomes=outcomes, final_risks={bin: ended[bin] for bin in sorted(ended, key=int)})
 
 
 def run_block(task: RunTask) -> RunCounts:
     """Train one block and count. Fails: InvalidInput if a foreign optimizer's step raises."""
-    data = _float_data(task.start.data)
     replicas = np.arange(task.first, task.first + task.count)
+    if not task.skip_certain:
+        return _train_and_count(task, replicas)
+    certain = _certain(task, replicas)
+    known = _counts_of_certain(int(certain.sum()))
+    return known if certain.all() else RunCounts.total([known, _train_and_count(task, replicas[~certain])])
+
+
+def _certain(task: RunTask, replicas: npt.NDArray[np.int64]) -> Bools:
+    """Which replicas need no training: a layer is dead above rounding, the optimizer has (FB), U < nu+V.
+
+    Source:   math §3: under (FB) such a layer and those below it stay as they are, so that the network is constant
+              for ever, and no constant has a risk below `nu + V`.
+    Rigour:   a statement about real numbers: a float run could still leave the reals by its output bias.
+    """
+    start, nothing = task.start, np.zeros(len(replicas), dtype=bool)
+    frozen = resolve(task.optimizer, prove=False).properties.about(Property.FB).status is Status.HOLDS
+    if not frozen or task.event.layer is None or task.reachable >= start.data.noise_floor + start.data.variance:
+        return nothing
+    initial, data = start.draw(replicas), _float_data(start.data)
+    dead: Bools = _frozen_layer(initial, surely_dead(initial, data, start.dtype), task.event) > 0
+    return dead & _Look(initial, data).happened(task.event)[0]
+
+
+def _counts_of_certain(count: int) -> RunCounts:
+    outcomes = {outcome.value: count if outcome is Outcome.DEAD_AT_INITIALIZATION else 0 for outcome in Outcome}
+    return RunCounts(
+        trials=count,
+        event=count,
+        event_undecided=0,
+        kept=count,
+        claimed=0,
+        persistent=0,
+        non_finite=0,
+        risk_event=count,
+        risk_undecided=0,
+        outcomes=outcomes,
+        certain=count,
+    )
+
+
+def _train_and_count(task: RunTask, replicas: npt.NDArray[np.int64]) -> RunCounts:
+    """Train replicas with these numbers, at least one, and count."""
+    data, count = _float_data(task.start.data), len(replicas)
     initial = task.start.draw(replicas)
-    lowest = np.full(task.count, np.inf)
-    highest = np.full(task.count, np.inf)
-    final = initial
+    lowest = np.full(count, np.inf)
+    highest = np.full(count, np.inf)
+    final, ended = initial, lowest
     for parameters in _trajectory(task, initial, replicas):
         risks = risk_bounds(parameters, data)
         lowest, highest = np.minimum(lowest, risks.lower), np.minimum(highest, risks.upper)
-        final = parameters
+        final, ended = parameters, (risks.lower + risks.upper) / 2
     finite = _finite(final)
     at_start, unsure = _Look(initial, data).happened(task.event)
-    at_end, kept = np.zeros(task.count, dtype=bool), np.zeros(task.count, dtype=bool)
+    at_end, kept = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     later = _Look(_select(final, finite), data)
     at_end[finite], kept[finite] = later.happened(task.event)[0], later.happened(_promised_later(task.event))[0]
     sure = surely_dead(initial, data, task.start.dtype)
@@ -204,7 +255,7 @@ def run_block(task: RunTask) -> RunCounts:
     # a run that left the reals has infinite risk from then on only because floats overflow: it decides nothing
     above, below = finite & (lowest > float_up(task.reachable)), highest <= float_down(task.reachable)
     return RunCounts(
-        trials=task.count,
+        trials=count,
         event=int(at_start.sum()),
         event_undecided=int(unsure.sum()),
         kept=int((at_start & kept).sum()),
@@ -214,6 +265,7 @@ def run_block(task: RunTask) -> RunCounts:
         risk_event=int(above.sum()),
         risk_undecided=int((~above & ~below).sum()),
         outcomes=_outcomes(at_start, at_end, above, below),
+        final_risks=histogram(ended, task.start.data),
     )
 
 
@@ -230,7 +282,7 @@ def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int
         start.architecture,
         batches,
         task.checkpoints,
-        lambda r: start.key("optimizer", task.optimizer.label, task.first + r)[0],
+        lambda r: start.key("optimizer", task.optimizer.label, int(replicas[r]))[0],
         engine=task.engine,
         batch=task.batch,
         epsilon=task.epsilon,

@@ -170,7 +170,7 @@ def test_the_best_bound_is_certified(run: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.json"]
 
 
-@pytest.mark.parametrize(("theorem", "status"), [("T10", 0), ("T18", 0), ("T19", 4)])
+@pytest.mark.parametrize(("theorem", "status"), [("T10", 0), ("T18", 0), ("T19", 0)])
 def test_a_chosen_theorem_is_certified_whether_it_applies_or_not(theorem: str, status: int, run: Run) -> None:
     assert run(*PROBLEM, "--theorem", theorem, "--certificate", "c.json").status == 0
     assert run("check", "c.json").status == status

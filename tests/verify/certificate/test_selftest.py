@@ -26,7 +26,7 @@ def test_the_bundle_is_what_the_program_writes_now() -> None:
 def test_good_ones_are_accepted_and_bad_ones_rejected_for_reasons_of_their_own() -> None:
     trials = {trial.name.removesuffix(".json"): trial for trial in selftest_trials()}
     assert all(trial.as_stated for trial in trials.values())
-    assert {name for name, trial in trials.items() if trial.code in (0, 4)} == {name for name, *_ in GOOD}
+    assert {name for name, trial in trials.items() if trial.code in (0, 4)} == {name for name, *_ in GOOD} | {"trained"}
     assert {trials[name].code for name, *_ in BAD} == {1}
     assert len({trial.verdict for trial in trials.values() if trial.code == 1}) >= 17
     codes = {trial.code for trial in trials.values()}

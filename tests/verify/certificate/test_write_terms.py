@@ -47,7 +47,7 @@ def combined(parts: st.SearchStrategy[sympy.Expr]) -> st.SearchStrategy[sympy.Ex
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.recursive(LEAVES, combined, max_leaves=8),
     st.fractions(0, 1, max_denominator=40),
@@ -159,7 +159,7 @@ BACKWARD = [
     BackwardProgram(1 - P_DEAD**3, SPREAD, (3, 3, 3, 3, 3, 3), 2, two_rays=True),
     BackwardProgram(1 - P_DEAD**5, 10 * SPREAD, (5, 1, 3), 40),
     BackwardProgram(1 - P_DEAD**3, SPREAD, (3, 64, 2, 64, 2), 4),
-    BackwardProgram(1 - P_DEAD**3, TREE_LENGTH, (3,) * 40, 2),
+    BackwardProgram(1 - P_DEAD**3, TREE_LENGTH, (3,) * 12, 2),
     BackwardProgram(1 - P_DEAD, SPREAD, (1,), 2),
 ]
 

@@ -27,7 +27,7 @@ from verify.inference import Verdict
 from verify.report.figures import FIGURES, draw_figures
 from verify.report.final_risks import collect_strips
 from verify.report.map import collect_maps
-from verify.report.probability import MARKS, collect, draw_headline, draw_probabilities, tick_label, ticks
+from verify.report.probability import MARKS, collect, draw_probabilities, tick_label, ticks
 from verify.results import RISK_BINS, Results
 
 
@@ -82,8 +82,7 @@ def test_which_figures_are_drawn_follows_from_the_results() -> None:
 
 
 def test_the_headline_is_the_panel_that_shows_most() -> None:
-    headline = draw_headline(typical())
-    assert headline is not None
+    headline = figures_of(typical())[0]
     assert headline.title == "At a glance: probability of non-convergence against width and depth"
     assert "width 31 proved at least 0.9999999995" in headline.description
     assert "depth 5 proved at least 0.2" in headline.description
@@ -108,9 +107,8 @@ def test_every_kind_of_bound_has_a_mark_of_its_own() -> None:
 
 def test_untrained_networks_have_no_band() -> None:
     assert collect(untrained(), "width")[0].points[0].low is None
-    (figure,) = draw_probabilities(untrained())
-    assert "risk stayed high" not in figure.svg
-    assert "risk stayed high" in draw_probabilities(small())[0].svg
+    assert "risk stayed high" not in figures_of(untrained())[1].svg
+    assert "risk stayed high" in figures_of(small())[1].svg
 
 
 def test_the_map_has_bound_and_frequency_of_each_network() -> None:

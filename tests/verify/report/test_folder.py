@@ -59,8 +59,8 @@ def test_each_format_writes_its_files(name: str, tmp_path: Path, monkeypatch: py
 
 def test_the_same_results_give_the_same_files(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        write_reports(small(), tmp_path / name)
-    assert files_in(tmp_path / "one") == sorted({file for files in WRITTEN.values() for file in files})
+        write_reports(untrained(), tmp_path / name)
+    assert "figures/width.pdf" in files_in(tmp_path / "one") == files_in(tmp_path / "two")
     for file in files_in(tmp_path / "one"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 

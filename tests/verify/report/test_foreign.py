@@ -140,7 +140,18 @@ REFUSED: list[tuple[str, tuple[str | int, ...], Json, str]] = [
     ("negative variance", ("data", 0, "variance"), "-1/3", r"\$\.data\[0\]: noise floor and variance"),
     ("chance above 1", ("starts", 0, "p_dead", "hi"), "4/3", r"\$\.starts\[0\]\.p_dead"),
     ("data set", ("starts", 0, "data"), "venus", r"\$\.starts\[0\]\.data='venus'"),
-    ("risks of others", ("cases", 0, "run", "final_risks"), [1] * 82, "final_risks: expected counts of 128 trials"),
+    (
+        "risks of others",
+        ("cases", 0, "run", "final_risks"),
+        [1] * 82,
+        "final_risks: expected counts of 128 trained networks",
+    ),
+    (
+        "more certain than there are",
+        ("cases", 0, "run", "certain"),
+        129,
+        "certain=129: expected at most the 128 trials",
+    ),
     ("risks in other bins", ("cases", 0, "run", "final_risks"), [128], r"final_risks"),
 ]
 

@@ -26,9 +26,9 @@ from tests.verify.report.builders import (
     untrained,
 )
 from verify.inference import Verdict
-from verify.report import markdown_report, terminal_report
+from verify.report import html_report, markdown_report, terminal_report
 from verify.report.rows import make_rows
-from verify.report.words import case_sentence, row_sentence
+from verify.report.words import case_sentence, networks_sentence, row_sentence
 from verify.results import FrequencyResult, Results, StartResult, TheoremResult
 
 START = a_start("width", (1, 31, 1))
@@ -148,3 +148,15 @@ def sentence_of_first(results: Results) -> str:
 
 def test_results_without_cases_have_no_sentences() -> None:
     assert make_rows(some_results()) == []
+
+
+def test_networks_that_were_certain_are_told_everywhere() -> None:
+    start, case = small().starts[0], small().cases[0]
+    certain = msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, certain=70))
+    results = msgspec.structs.replace(small(), cases=(certain, small().cases[1]))
+    told = "were certain at initialization and were counted without training"
+    assert f"brought the risk down to U (70 {told})." in case_sentence(start, certain)
+    assert networks_sentence(results).endswith(f"70 {told}.")
+    assert make_rows(results)[0].frozen_text == "74/74 (+70 certain)"
+    assert "(70 certain at initialization, not trained)" in html_report(results, [])
+    assert "certain at initialization" not in html_report(small(), [])

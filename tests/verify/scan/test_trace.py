@@ -211,7 +211,7 @@ def test_where_a_functional_relu_is() -> None:
     assert len({tuple(unit.position for unit in layer.dead) for layer in layers}) == 1
 
 
-# --- what is refused ----------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------------------------
 
 
 class Functional(nn.Module):
@@ -267,6 +267,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "something else than the operations",
     ),
     "random": (lambda: Functional(lambda z: functional.dropout(z, 0.5, training=True)), "the operation"),
+    "out=": (lambda: Functional(lambda z: torch.add(z, z, out=torch.empty_like(z))), "expected"),
     "random constants": (lambda: Functional(lambda z: z + torch.rand(3)), "draws random numbers"),
     "overwritten through a view": (lambda: Functional(overwritten_through_a_view), "overwritten through another view"),
     "weight normalization": (

@@ -85,7 +85,7 @@ def cache_folder() -> Path:
 _loaded: dict[str, ctypes.CDLL] = {}
 
 
-def load(source: str, defines: Mapping[str, int]) -> ctypes.CDLL:
+def load(source: str, defines: Mapping[str, int | str]) -> ctypes.CDLL:
     """Compile C source, or take it from the cache, and load it.
 
     Fails: Unavailable if there is no compiler or it does not accept the source.
@@ -97,7 +97,7 @@ def load(source: str, defines: Mapping[str, int]) -> ctypes.CDLL:
     return _loaded[key]
 
 
-def _key(source: str, defines: Mapping[str, int], using: Compiler) -> str:
+def _key(source: str, defines: Mapping[str, int | str], using: Compiler) -> str:
     digest = hashlib.sha256()
     for part in (
         source,
@@ -115,7 +115,7 @@ def _header(name: str) -> str:
     return (SOURCES / name).read_text(encoding="utf-8")
 
 
-def _load(key: str, source: str, defines: Mapping[str, int], using: Compiler) -> ctypes.CDLL:
+def _load(key: str, source: str, defines: Mapping[str, int | str], using: Compiler) -> ctypes.CDLL:
     found = _cached(key)
     if found is not None:
         return found
@@ -148,7 +148,7 @@ def _name(key: str, content: bytes) -> str:
     return f"{key}-{hashlib.sha256(content).hexdigest()[:32]}.so"
 
 
-def _compile(source: str, defines: Mapping[str, int], using: Compiler, target: Path) -> None:
+def _compile(source: str, defines: Mapping[str, int | str], using: Compiler, target: Path) -> None:
     path = target.with_suffix(".c")
     path.write_text(source, encoding="utf-8")
     given = [f"-D{name}={value}" for name, value in defines.items()]

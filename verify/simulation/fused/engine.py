@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +25,12 @@ from verify.simulation.fused.library import Slabs, Stepper, Work, pointer, run, 
 from verify.simulation.fused.update import why_not
 from verify.simulation.streams import Minibatches
 
-__all__ = ["Chosen", "kernel", "reason_against", "stretches", "train", "unsupported", "width"]
+__all__ = ["Chosen", "kernel", "reason_against", "stretches", "train", "unsupported", "width", "written_out"]
 
 _STEPS_AT_ONCE = 1 << 14
 _WIDEST = 64  # of layers whose sizes are worth compiling
+_NARROW = 8  # layers that fit the registers, activations of two points at a time
+_WRITTEN_OUT = 256  # weights of a network whose layers are all written out: the code must stay small
 _ROWS_AT_ONCE = 1 << 23  # row numbers handed over at once: 32 MB
 
 
@@ -54,8 +57,33 @@ def unsupported(optimizer: ResolvedOptimizer, rows: TrainingRows) -> str | None:
 
 def kernel(dtype: torch.dtype, architecture: Architecture, points: int) -> ctypes.CDLL:
     """The kernel for so many points a step. Fails: Unavailable."""
+    shape = written_out(architecture)
+    most = 8 if not shape else 4 if max(architecture.widths) <= 4 else 2
     tile = next((size for size in (1, 2, 4) if points <= size), 8)
-    return load(source("kernel.c"), {"WIDE": int(dtype == torch.float64), "TILE": tile, "WIDTH": width(architecture)})
+    given: dict[str, int | str] = {"WIDE": int(dtype == torch.float64), "WIDTH": width(architecture)}
+    return load(source("kernel.c"), given | {"TILE": min(tile, most)} | shape)
+
+
+def written_out(architecture: Architecture) -> dict[str, int | str]:
+    """What the kernel must be told to write out all layers of a narrow network; nothing for others.
+
+    Scalar networks with one hidden layer have a faster way of their own.
+    """
+    widths = architecture.widths
+    weights = sum(n_in * n_out for n_in, n_out in pairwise(widths))
+    if max(widths) > _NARROW or weights > _WRITTEN_OUT or (architecture.is_shallow and widths[0] == widths[-1] == 1):
+        return {}
+    layers, place, below = [], 0, 0
+    for n_in, n_out in pairwise(widths):
+        layers.append(f"DO({place}, {below}, {n_in}, {n_out})")
+        place, below = place + n_out * (n_in + 1), below + n_in
+    return {
+        "NEURONS": sum(widths),
+        "INPUTS": widths[0],
+        "OUTPUTS": widths[-1],
+        "LAYERS(DO)": " ".join(layers),
+        "LAYERS_BACK(DO)": " ".join(reversed(layers)),
+    }
 
 
 def width(architecture: Architecture) -> int:

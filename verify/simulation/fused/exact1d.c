@@ -7,12 +7,18 @@
    vector a piece goes back. A neuron is active on a piece if and only if it is at x_0, where its pre-activation is computed as
    the brute-force kernel computes it; a kink is estimated from below, so that points near one begin pieces of their own.
 
-   Compile with WIDE = 0 (float) or 1 (double), TILE = pieces at a time on the way back, and WIDTH (see layers.h). */
+   Compile with WIDE = 0 (float) or 1 (double), TILE = pieces at a time on the way back, and WIDTH (see layers.h), and for
+   narrow networks NEURONS and LAYERS (see kernel.c). */
 
 #include "lanes.h"
 #include "work.h"
 #include "layers.h"
 
+#ifdef NEURONS
+#define ALL UNROLL /* all layers are written out, with constant sizes; see kernel.c */
+#else
+#define ALL
+#endif
 #define RISING 8 /* neurons at once, two accumulators each */
 #define CHAINS 4 /* independent minima and sums, so that one need not wait for the other */
 #define ULP ((REAL)(WIDE ? 0x1p-52 : 0x1p-23))
@@ -44,7 +50,7 @@ INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V
                        V *behind) {
     V z[RISING], p[RISING];
     UNROLL for (int i = 0; i < units; i++) z[i] = bias[i], p[i] = broadcast(0);
-    for (long k = 0; k < n_in; k++) {
+    ALL for (long k = 0; k < n_in; k++) {
         UNROLL for (int i = 0; i < units; i++) {
             V w = weight[i * n_in + k];
             z[i] += w * h[k];
@@ -204,13 +210,24 @@ typedef struct {
     int count;
 } Waiting;
 
-/* Forward through one piece, which then waits. h, s: values and slopes of all neurons. */
-INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Waiting *waiting, V *h, V *s, REAL scale,
-                  long top) {
-    const long *widths = work->widths, last = work->layers;
-    const V *weight = theta;
+/* Forward through one piece, which then waits. h, s: values and slopes of all neurons; narrow networks hold them in
+   registers and need no room. */
+INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Waiting *waiting, V *h_room,
+                  V *s_room, REAL scale, long top) {
     V behind[CHAINS];
     UNROLL for (int c = 0; c < CHAINS; c++) behind[c] = broadcast(-(REAL)INFINITY);
+#ifdef NEURONS
+    V h[NEURONS], s[NEURONS];
+    const long below = NEURONS - 1;
+    h[0] = piece->x0, s[0] = broadcast(1);
+#define RISE(place, from, n_in, n_out) \
+    rise_units(theta + place, theta + place + n_in * n_out, h + from, s + from, h + from + n_in, s + from + n_in, n_in, \
+               n_out, from + n_in < NEURONS - 1 ? behind : 0);
+    LAYERS(RISE)
+#else
+    V *h = h_room, *s = s_room;
+    const long *widths = work->widths, last = work->layers;
+    const V *weight = theta;
     long below = 0;
     h[0] = piece->x0, s[0] = broadcast(1);
     for (long layer = 1; layer <= last; layer++) {
@@ -219,6 +236,7 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
         else rise_sized(weight, weight + n_in * n_out, h + below, s + below, h + here, s + here, n_in, n_out, 0);
         below = here, weight += n_out * (n_in + 1);
     }
+#endif
     UNROLL for (int c = 1; c < CHAINS; c++) behind[0] = SELECT(behind[c] > behind[0], behind[c], behind[0]);
     const V kink = piece->x0 - behind[0] * (REAL)(1 - 0x1p-12); /* from below: the reciprocals are rough */
     piece->limit = kink - (ABS(piece->x0) + ABS(kink)) * (2 * ULP);
@@ -226,7 +244,7 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
     residuals(work, piece, moments, h[below], s[below], scale);
     const int t = waiting->count++;
     waiting->residuals[t] = piece->r0;
-    for (long k = 0; k < below; k++) {
+    ALL for (long k = 0; k < below; k++) {
         waiting->values[k * TILE + t] = h[k];
         waiting->sums[k * TILE + t] = h[k] * piece->r0 + s[k] * piece->r1;
     }

@@ -53,7 +53,8 @@ def reason_against(
 
 def _kernel(dtype: torch.dtype, architecture: Architecture) -> ctypes.CDLL:
     tile = 8 if max(architecture.hidden) > _NARROW else 4
-    given = {"WIDE": int(dtype == torch.float64), "TILE": tile, "WIDTH": engine.width(architecture)}
+    given: dict[str, int | str] = {"WIDE": int(dtype == torch.float64), "TILE": tile}
+    given |= {"WIDTH": engine.width(architecture)} | engine.written_out(architecture)
     return load(source("exact1d.c"), given)
 
 

@@ -3,7 +3,8 @@
    A thread takes a group of LANES replicas and carries it through all steps; the group's parameters, states and
    gradient and the activations of TILE points stay in the core's cache.
 
-   Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h). */
+   Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h), and for narrow networks NEURONS, INPUTS,
+   OUTPUTS, LAYERS and LAYERS_BACK. */
 
 #include "lanes.h"
 #include "work.h"
@@ -45,6 +46,68 @@ INLINE void tile_scalar(const V *theta, V *gradient, long width, const V *x, con
     }
 }
 
+#ifdef NEURONS
+/* A narrow network, all layers written out, so that what goes from layer to layer stays in registers: NEURONS of them in
+   all layers; LAYERS(DO) and LAYERS_BACK(DO) are DO(place of the parameters, neurons below, n_in, n_out) for each layer,
+   from the first and from the last on. */
+
+INLINE void rise(const V *theta, const V *h, V *out, int n_in, int n_out, int rectify) {
+    UNROLL for (int i = 0; i < n_out; i++) {
+        V sum[TILE];
+        UNROLL for (int t = 0; t < TILE; t++) sum[t] = theta[n_in * n_out + i];
+        UNROLL for (int k = 0; k < n_in; k++) {
+            const V w = theta[i * n_in + k];
+            UNROLL for (int t = 0; t < TILE; t++) sum[t] += w * h[k * TILE + t];
+        }
+        UNROLL for (int t = 0; t < TILE; t++) out[i * TILE + t] = rectify ? relu(sum[t]) : sum[t];
+    }
+}
+
+INLINE void gain(V *gradient, const V *h, const V *d, int n_in, int n_out) {
+    UNROLL for (int i = 0; i < n_out; i++) {
+        UNROLL for (int k = 0; k < n_in; k++) {
+            V sum = gradient[i * n_in + k];
+            UNROLL for (int t = 0; t < TILE; t++) sum += d[i * TILE + t] * h[k * TILE + t];
+            gradient[i * n_in + k] = sum;
+        }
+        V sum = d[i * TILE];
+        UNROLL for (int t = 1; t < TILE; t++) sum += d[i * TILE + t];
+        gradient[n_in * n_out + i] += sum;
+    }
+}
+
+INLINE void fall(const V *theta, const V *h, const V *d, V *below, int n_in, int n_out) {
+    UNROLL for (int k = 0; k < n_in; k++) {
+        V sum[TILE];
+        UNROLL for (int t = 0; t < TILE; t++) sum[t] = theta[k] * d[t];
+        UNROLL for (int i = 1; i < n_out - 1; i++) {
+            const V w = theta[i * n_in + k];
+            UNROLL for (int t = 0; t < TILE; t++) sum[t] += w * d[i * TILE + t];
+        }
+        UNROLL for (int t = 0; t < TILE; t++) {
+            const M on = active(h[k * TILE + t]);
+            if (n_out == 1) below[k * TILE + t] = where(on, sum[t]);
+            else below[k * TILE + t] = fma_only(on, sum[t], theta[(n_out - 1) * n_in + k], d[(n_out - 1) * TILE + t]);
+        }
+    }
+}
+
+INLINE void tile(const V *theta, V *gradient, const V *x, const V *y, V scale, int points) {
+    V h[NEURONS * TILE], d[NEURONS * TILE];
+    UNROLL for (int k = 0; k < INPUTS; k++) UNROLL for (int t = 0; t < TILE; t++) h[k * TILE + t] = x[k * TILE + t];
+#define RISE(place, below, n_in, n_out) \
+    rise(theta + place, h + (below) * TILE, h + (below + n_in) * TILE, n_in, n_out, below + n_in < NEURONS - OUTPUTS);
+    LAYERS(RISE)
+    UNROLL for (int i = 0; i < OUTPUTS; i++) UNROLL for (int t = 0; t < TILE; t++) {
+        const int at = (NEURONS - OUTPUTS + i) * TILE + t;
+        d[at] = t < points ? (h[at] - y[i * TILE + t]) * scale : broadcast(0);
+    }
+#define FALL(place, below, n_in, n_out) \
+    gain(gradient + place, h + (below) * TILE, d + (below + n_in) * TILE, n_in, n_out); \
+    if (below) fall(theta + place, h + (below) * TILE, d + (below + n_in) * TILE, d + (below) * TILE, n_in, n_out);
+    LAYERS_BACK(FALL)
+}
+#else
 /* Any network; h has room for all layers, d for two. */
 INLINE void tile(const Work *work, const V *theta, V *gradient, const V *y, V *h, V *d, V *e, V scale, int points) {
     const long *widths = work->widths, last = work->layers;
@@ -72,6 +135,7 @@ INLINE void tile(const Work *work, const V *theta, V *gradient, const V *y, V *h
         d = e, e = spare;
     }
 }
+#endif
 
 /* --- rows of a tile --- */
 
@@ -144,7 +208,11 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *d, V
             load(work->inputs, n_in, chosen, first, here, h);
             load(work->labels, n_out, chosen, first, here, y);
             if (scalar) tile_scalar(slab, gradient, work->widths[1], h, y, h + TILE, scale, here);
+#ifdef NEURONS
+            else tile(slab, gradient, h, y, scale, here);
+#else
             else tile(work, slab, gradient, y, h, d, e, scale, here);
+#endif
         }
         if (scalar) finish_scalar(slab, gradient, work->widths[1]);
         update_group(work, step, slab, gradient);

@@ -134,6 +134,7 @@ INLINE V add_where(M m, V sum, V a) { return (V)_mm512_mask_add_pd((__m512d)sum,
 INLINE V fma_where(M m, V sum, V a, V b) {
     return (V)_mm512_mask3_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)sum, m);
 }
+INLINE V fma_only(M m, V sum, V a, V b) { return (V)_mm512_maskz_fmadd_pd(m, (__m512d)a, (__m512d)b, (__m512d)sum); }
 #elif defined(__AVX512F__)
 typedef __mmask16 M;
 INLINE V relu(V z) { return (V)_mm512_max_ps(_mm512_setzero_ps(), (__m512)z); }
@@ -146,6 +147,7 @@ INLINE V add_where(M m, V sum, V a) { return (V)_mm512_mask_add_ps((__m512)sum, 
 INLINE V fma_where(M m, V sum, V a, V b) {
     return (V)_mm512_mask3_fmadd_ps((__m512)a, (__m512)b, (__m512)sum, m);
 }
+INLINE V fma_only(M m, V sum, V a, V b) { return (V)_mm512_maskz_fmadd_ps(m, (__m512)a, (__m512)b, (__m512)sum); }
 #else
 typedef I M;
 INLINE M active(V h) { return ~(h <= 0); }
@@ -156,4 +158,5 @@ INLINE V min_where(M m, V least, V a) { return SELECT(m & (a < least), a, least)
 INLINE M not_less(V a, V b) { return a >= b; }
 INLINE V add_where(M m, V sum, V a) { return sum + where(m, a); }
 INLINE V fma_where(M m, V sum, V a, V b) { return SELECT(m, sum + a * b, sum); }
+INLINE V fma_only(M m, V sum, V a, V b) { return where(m, sum + a * b); }
 #endif

@@ -35,6 +35,9 @@ from verify.simulation.streams import Minibatches
 
 __all__ = ["reason_against", "train"]
 
+_PRODUCTS_AT_ONCE = 1 << 38
+"""Of a weight with a point, in one launch: a fraction of a second, so that a run can be interrupted."""
+
 
 def reason_against(
     optimizer: ResolvedOptimizer,
@@ -133,13 +136,9 @@ class _Trainer:
             slab=self.slab.data_ptr(),
             inputs=self.inputs.data_ptr(),
             labels=self.labels.data_ptr(),
-            scalars=scalars.data_ptr(),
-            branch=branch.data_ptr(),
             replicas=len(self.slab),
             rows=len(self.inputs),
             points=len(self.inputs),
-            first=first,
-            steps=last - first,
             scalar_count=scalars.shape[1],
         )
         kind, kept = self._choose(work, chosen)
@@ -150,7 +149,14 @@ class _Trainer:
         if isinstance(made, str):
             raise ValueError(made)
         made = made.of(kind)
-        self.on.run(_source(self.by.code, made), made, work)
+        text = _source(self.by.code, made)
+        at_once = max(1, _PRODUCTS_AT_ONCE // (work.replicas * work.points * made.parameters))
+        for done in range(0, last - first, at_once):
+            work.first, work.steps = first + done, min(at_once, last - first - done)
+            work.scalars, work.branch = scalars[done].data_ptr(), branch[done].data_ptr()
+            if kept is not None and kind is Rows.GIVEN:
+                work.chosen = kept[done].data_ptr()
+            self.on.run(text, made, work)
         del kept
 
     def _choose(self, work: Work, chosen: Chosen) -> tuple[Rows, torch.Tensor | None]:
@@ -162,9 +168,8 @@ class _Trainer:
             work.points, work.numbers = chosen.batch, kept.data_ptr()
             work.key = (ctypes.c_uint32 * 2)(*chosen.key)
             return Rows.DRAWN, kept
-        kept = self._tensor(chosen, torch.int32)
-        work.points, work.chosen = chosen.shape[2], kept.data_ptr()
-        return Rows.GIVEN, kept
+        work.points = chosen.shape[2]
+        return Rows.GIVEN, self._tensor(chosen, torch.int32)
 
     def read(self) -> Parameters:
         """The parameters now."""

@@ -20,6 +20,7 @@ __all__ = ["HOPPER_MEMORY", "Layout", "Rows", "layout", "source"]
 HOPPER_MEMORY = 227 * 1024
 """Bytes that a block may have on an H100 (CUDA C++ Programming Guide, compute capability 9.0)."""
 
+_RESERVED = 1024  # bytes of every block that the driver keeps
 _WARP = 32
 _SMALLEST_TEAM = 8
 _MOST_WARPS = 8
@@ -64,8 +65,10 @@ class Layout:
 
     @property
     def resident(self) -> int:
-        """Blocks that a multiprocessor should hold at once: three warps for each scheduler, as registers allow."""
-        return 1 if self.warps > 1 else 8 if self.wide else 12
+        """Blocks that a multiprocessor should hold at once: three warps for each scheduler, as its memory allows."""
+        if self.warps > 1:
+            return 1
+        return max(1, min(8 if self.wide else 12, HOPPER_MEMORY // (self.memory + _RESERVED)))
 
     @property
     def parameters(self) -> int:

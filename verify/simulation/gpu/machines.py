@@ -21,7 +21,8 @@ from verify.simulation.gpu.work import Work
 __all__ = ["Cuda", "Emulator", "Machine", "machine"]
 
 # CUdevice_attribute and CUfunction_attribute of the CUDA Driver API
-_MULTIPROCESSORS, _MEMORY_OF_A_BLOCK, _DYNAMIC_MEMORY = 16, 97, 8
+_MULTIPROCESSORS, _MEMORY_OF_A_BLOCK = 16, 97
+_DYNAMIC_MEMORY, _SHARE_OF_MEMORY = 8, 9
 _ALIGNMENT = 256
 
 
@@ -145,5 +146,6 @@ def _function(index: int, source: str, wide: bool, memory: int) -> ctypes.c_void
         torch.cuda.synchronize()  # makes torch's context the current one
         _check(_driver().cuModuleLoadData(ctypes.byref(module), code), "cannot load a kernel")
         _check(_driver().cuModuleGetFunction(ctypes.byref(function), module, b"train"), "finds no kernel")
-        _check(_driver().cuFuncSetAttribute(function, _DYNAMIC_MEMORY, memory), "cannot reserve a block's memory")
+        for attribute, value in ((_DYNAMIC_MEMORY, memory), (_SHARE_OF_MEMORY, 100)):  # 100 %, the rest is cache
+            _check(_driver().cuFuncSetAttribute(function, attribute, value), "cannot reserve a block's memory")
     return function

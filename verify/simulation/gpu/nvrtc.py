@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,6 +34,8 @@ def _library() -> ctypes.CDLL:
     tried = []
     for name in _names():
         try:
+            for needed in _plain(Path(name).parent.glob("libnvrtc-builtins.so.*")):
+                ctypes.CDLL(str(needed))  # NVRTC looks for it by its name alone, which finds what is loaded already
             return ctypes.CDLL(name)
         except OSError:
             tried.append(Path(name).name)
@@ -44,11 +46,16 @@ def _names() -> Iterator[str]:
     major = (torch.version.cuda or "").split(".")[0]
     spec = importlib.util.find_spec("nvidia")
     folders = [] if spec is None else [Path(each) for each in spec.submodule_search_locations or ()]
-    found = [path for folder in folders for path in folder.glob("*/lib/libnvrtc.so.*") if ".alt." not in path.name]
+    found = [path for folder in folders for path in _plain(folder.glob("*/lib/libnvrtc.so.*"))]
     yield from map(str, sorted(found, key=lambda path: (path.suffix != f".{major}", path.name)))
     system = ctypes.util.find_library("nvrtc")
     yield from ([system] if system is not None else [])
     yield from ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
+
+
+def _plain(paths: Iterable[Path]) -> list[Path]:
+    """Without the alternative builds that packages of NVRTC hold as well."""
+    return [path for path in paths if ".alt." not in path.name]
 
 
 def _check(status: int, what: str) -> None:
