@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import glob
+import json
 import re
 import runpy
 import shlex
@@ -107,3 +109,35 @@ def test_every_command_is_shown_somewhere() -> None:
 def test_a_command_that_fails_is_seen(line: str, fault: type[Exception], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(fault):
         run(line, capfd)
+
+
+# --- the notebook ------------------------------------------------------------------------------------------------
+
+
+def shown_by(source: str, names: dict[str, object]) -> str:
+    """Run a cell as a notebook does: the value of its last expression shows itself."""
+    tree = ast.parse(source)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "cell", "exec"), names)
+    if last is None:
+        return ""
+    value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    show = getattr(value, "_repr_html_", None)
+    return repr(value) if show is None else show()
+
+
+def test_the_notebook_runs_and_its_answers_show_themselves() -> None:
+    notebook = json.loads((ROOT / "guides" / "notebook.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, object] = {"__name__": "__main__"}
+    shown = [shown_by("".join(cell["source"]), names) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert sum(text.startswith("<pre") for text in shown) == 3
+    assert "misses every global minimizer" in shown[1]
+    assert shown[2].endswith("True)")
+    assert "joint decay" in shown[4]
+    assert shown[5] == "False"
+    assert shown[-1] in ("True", "False")
+
+
+def test_the_notebook_is_committed_without_outputs() -> None:
+    notebook = json.loads((ROOT / "guides" / "notebook.ipynb").read_text(encoding="utf-8"))
+    assert all(not cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
