@@ -251,8 +251,9 @@ def zoo_markdown(*zoos: Zoo) -> str:
         "",
         "Columns: the strongest properties that are *proved* (symbolically: the update rule, for all sizes; on the "
         f"code: the class itself, for parameters of a network of widths {', '.join(map(str, WIDTHS))} in float64, or "
-        "in float32 where the settings say so; of optax: the program that JAX traces for them; of heavyball: without `torch.compile`), stronger ones that are "
-        "*only tested* (which proves nothing), the strongest one that is *violated* with the kind of its "
+        "in float32 where the settings say so; of optax: the program that JAX traces for them; of heavyball: without "
+        "`torch.compile`), stronger ones that are *only tested* (which proves nothing), the strongest one that is "
+        "*violated* with the kind of its "
         "counterexample, whether it acts *per coordinate*, and the *theorems* whose hypothesis on the optimizer "
         "follows from what is proved. `nonconv explain F` says what (F) means, and so on.",
         "",

@@ -68,7 +68,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sign": lambda x, y: jnp.sign(x) * 3,
     "slice": lambda x, y: x[:, 1:] + y[:, ::2],
     "sqrt square": lambda x, y: jnp.sqrt(x) + jnp.square(y),
-    "squares": lambda x, y: (0.25 * x) * x + y * (y * 3.0) - (-0.5 * x) * x - (x * y) * y,
+    "squares": lambda x, y: jnp.where(x > y, (0.25 * x) * x, jnp.where(x > 0, y * (y * 3.0), (x * y) * y)),
     "squeeze": lambda x, y: (x.sum(axis=1, keepdims=True) - y).squeeze(),
     "sums": lambda x, y: x.sum() + y.sum(axis=0),
     "tanh": lambda x, y: jnp.tanh(x),

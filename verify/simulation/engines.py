@@ -7,7 +7,7 @@ why not a faster one, is said.
 
 Updates of fused and exact1d set results below the normal range to 0, on x86 processors, where eager keeps subnormal
 numbers: momenta of dead neurons decay to such numbers, and they move no parameter of normal size. Without a C compiler
-`auto` is eager: the kernels' one source is C, and the same loops compiled by numba reach a third of their speed at best.
+`auto` is eager: the kernels' one source is C, and the same loops in numba reach a third of their speed at best.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from verify.report.rows import make_rows
 from verify.results import Results
 
 pytestmark = pytest.mark.slow
-driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (the extra `browser`)")
+driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (the extra `dev`)")
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("chromium is not installed", allow_module_level=True)
