@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theorems.errors import InvalidInput
@@ -21,11 +22,74 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from rich.console import RenderableType
 
+    from verify.cases import AuditConfig
     from verify.optimizers.spec import Setting
     from verify.optimizers.verdict import Verdict
+    from verify.results import Results
     from verify.scan.result import Scan
 
-__all__ = ["Bound", "OptimizerAnswer", "bound", "check_optimizer", "scan"]
+__all__ = ["Audit", "Bound", "OptimizerAnswer", "audit", "bound", "check_optimizer", "scan"]
+
+
+@dataclass(frozen=True)
+class Audit(Shown):
+    """What `audit` found; the report and everything else is in the folder."""
+
+    results: Results
+    folder: Path
+
+    def renderable(self) -> RenderableType:
+        """Return the verdicts, claim by claim."""
+        from verify.report import terminal_report
+
+        return terminal_report(self.results)
+
+    def to_json(self) -> dict[str, object]:
+        """Return what results.json holds."""
+        import msgspec
+
+        found: dict[str, object] = msgspec.to_builtins(self.results)
+        return found
+
+
+def audit(
+    config: str | Path | AuditConfig | None = None,
+    *,
+    preset: str | None = None,
+    out: str | Path | None = None,
+    device: str = "cpu",
+    engine: str | None = None,
+    seed: int | None = None,
+    executor: str = "local",
+    workers: int | None = None,
+    fresh: bool = False,
+) -> Audit:
+    """Audit the paper's claims: certified bounds against simulated frequencies, written into a folder.
+
+    Symbols: config = a TOML file or a `verify.cases.AuditConfig` (which needs `out`), preset = a configuration that
+    comes with nonconv, by default "quick"; out = the folder, by default reports/NAME; engine, seed = replace the
+    configuration's; executor, workers, fresh = as on the command line.
+    Rigour: an error of any verdict has at most the probability that the results state.
+    Fails: InvalidInput for whatever cannot be read or written; verify.certificate.disagreement.Disagreement if two
+    computations of a bound differ: then nothing is written.
+    """
+    from verify.audit_run import choose_audit, write_audit
+    from verify.cases import AuditConfig
+    from verify.output import OutputFolder
+
+    folder = None if out is None else str(out)
+    if isinstance(config, AuditConfig):
+        if preset is not None or folder is None:
+            raise InvalidInput("a configuration that is no file: expected out, the name of a folder, and no preset")
+        chosen, place = config, OutputFolder(Path(folder))
+        chosen.check()
+        chosen = chosen if seed is None else chosen.with_seed(seed)
+        chosen = chosen if engine is None else chosen.with_engine(engine)
+    else:
+        named = None if config is None else str(config)
+        chosen, place = choose_audit(named, preset, folder, seed=seed, engine=engine)
+    results = write_audit(chosen, place, device=device, executor=executor, workers=workers, fresh=fresh)
+    return Audit(results, place.path)
 
 
 @dataclass(frozen=True)

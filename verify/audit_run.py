@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from theorems.errors import InvalidInput
 from verify.audit import Plan, carry_out, plan, units_of
 from verify.blocks import left_over
-from verify.cases import AuditConfig
+from verify.cases import AuditConfig, load_config, load_preset
+from verify.certificate.of_audit import audit_certificates, require_certifiable
 from verify.executors import open_workers
 from verify.forecast import Forecast, forecast
 from verify.ledger import Ledger
+from verify.output import OutputFolder
 from verify.results import Results
 
-__all__ = ["Expected", "forecast_audit", "ledger_of", "run_audit"]
+__all__ = ["Expected", "choose_audit", "forecast_audit", "ledger_of", "run_audit", "write_audit"]
 
 _SECONDS_BETWEEN_LINES = 30.0  # where standard error is no terminal
 
@@ -30,6 +34,56 @@ _SECONDS_BETWEEN_LINES = 30.0  # where standard error is no terminal
 def ledger_of(folder: Path) -> Path:
     """The ledger of the audit whose results are in a folder: a file beside it, since the folder is replaced whole."""
     return folder.with_name(f"{folder.name}.ledger")
+
+
+def choose_audit(
+    config: str | None, preset: str | None, out: str | None, *, seed: int | None = None, engine: str | None = None
+) -> tuple[AuditConfig, OutputFolder]:
+    """Return the configuration that is asked for, and the folder for its results: by default reports/NAME.
+
+    Fails: InvalidInput if both a file and a preset are named, or what is named cannot be read.
+    """
+    if preset == "frameworks":
+        raise InvalidInput("preset 'frameworks' trains nothing and has its own command: nonconv survey frameworks")
+    if config is not None and preset is not None:
+        raise InvalidInput(f"both a configuration ({config!r}) and a preset ({preset!r}) were given; expected one")
+    if out == "":
+        raise InvalidInput("--out='': expected the name of a folder")
+    chosen = load_config(config) if config is not None else load_preset(preset or "quick")
+    if seed is not None:
+        chosen = chosen.with_seed(seed)
+    if engine is not None:
+        chosen = chosen.with_engine(engine)
+    name = preset or "quick" if config is None else Path(config).stem
+    return chosen, OutputFolder(Path("reports") / name if out is None else Path(out))
+
+
+def write_audit(
+    config: AuditConfig, folder: OutputFolder, *, device: str, executor: str, workers: int | None, fresh: bool
+) -> Results:
+    """Plan and carry out an audit, certify its comparisons, and put results and report into a folder: all or nothing.
+
+    Fails: InvalidInput as `verify.audit.plan` and `run_audit`, and if the folder cannot be written;
+    verify.certificate.disagreement.Disagreement if two computations of a bound differ.
+    """
+    with folder.writing() as target, redirect_stdout(sys.stderr):
+        planned = plan(config, device)
+        require_certifiable(planned)
+        target.write_manifest(planned.manifest())
+        results = run_audit(planned, folder.path, executor, workers, fresh)
+        target.write_certificates(_certificates(planned, results))
+        target.write_results(results)
+    return results
+
+
+def _certificates(planned: Plan, results: Results) -> dict[str, bytes]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("writing and checking certificates", total=None)
+        return audit_certificates(
+            planned, results, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
 
 
 def run_audit(planned: Plan, folder: Path, executor: str, workers: int | None, fresh: bool) -> Results:
@@ -50,7 +104,8 @@ def run_audit(planned: Plan, folder: Path, executor: str, workers: int | None, f
                 return carry_out(planned, pool, tell, ledger)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted: no results were written; what is finished is in {str(path)!r}, and the same command continues"
+            f"interrupted: no results were written; what is finished is in {str(path)!r}, "
+            "and the same command continues"
         ) from None
 
 

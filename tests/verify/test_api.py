@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,8 +17,10 @@ import torch
 from click.testing import CliRunner
 
 from theorems.errors import InvalidInput
-from verify import api, cli
+from verify import api, audit_run, cli
+from verify.cases import AuditConfig
 from verify.data import DataSpec, load_data
+from verify.executors import InProcess, Workers
 
 X = np.linspace(0, 1, 12)
 Y = X**2 + 2 * X
@@ -140,3 +146,62 @@ def test_scan_of_a_module_and_arrays_is_that_of_the_command(tmp_path, monkeypatc
     answer = api.scan(net, (X, Y), initialization=None)
     assert answer.to_json()["layers"] == told["layers"]
     assert Tags(answer._repr_html_()).tags <= {"pre", "span"}
+
+
+TINY = """\
+title = "tiny"
+[simulation]
+initializations = 40
+replicas = 2
+steps = 2
+[data.p]
+source = "x**2"
+points = 6
+[[sweep]]
+name = "s"
+data = ["p"]
+initializations = ["pytorch"]
+architectures = ["1,3,1"]
+optimizers = ["sgd"]
+theorems = ["T3"]
+"""
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def here(where: str, count: int | None, folder: Path) -> Iterator[Workers]:
+        yield Workers(InProcess(), 1, 2)
+
+    monkeypatch.setattr(audit_run, "open_workers", here)
+
+
+def test_an_audit_of_a_file_is_that_of_the_same_configuration(tmp_path, in_this_process) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY, encoding="utf-8")
+    written = tmp_path / "file" / "results.json"
+    of_file = api.audit(path, out=tmp_path / "file", seed=3)
+    config = msgspec.toml.decode(TINY, type=AuditConfig)
+    of_config = api.audit(config, out=tmp_path / "config", seed=3)
+    assert of_file.results.cases == of_config.results.cases
+    assert of_file.results.seed == 3
+    assert json.loads(written.read_text(encoding="utf-8")) == json.loads(json.dumps(of_file.to_json()))
+    assert "T3" in str(of_file)
+    assert Tags(of_config._repr_html_()).tags <= {"pre", "span"}
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: api.audit("no.toml"), "no.toml"),
+        (lambda: api.audit("a.toml", preset="quick"), "both a configuration ('a.toml') and a preset ('quick')"),
+        (lambda: api.audit(preset="quik"), "did you mean 'quick'?"),
+        (lambda: api.audit(preset="frameworks"), "nonconv survey frameworks"),
+        (lambda: api.audit(out=""), "--out=''"),
+        (lambda: api.audit(msgspec.toml.decode(TINY, type=AuditConfig)), "expected out, the name of a folder"),
+    ],
+)
+def test_audits_that_are_refused(call, sentence: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        call()
+    assert sentence in str(refused.value)

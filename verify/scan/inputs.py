@@ -301,9 +301,13 @@ def _shaped(name: str, given: tuple[int, ...], shape: tuple[int, ...] | None) ->
 def of_arrays(inputs: Any, labels: Any, shape: tuple[int, ...] | None, name: str = "data") -> ScanInputs:
     """Inputs (rows, ...) and labels (rows,) or (rows, outputs), arrays or tensors; labels may be None.
 
+    Beside labels, inputs (rows,) are one column.
+
     Fails: InvalidInput for what is not finite, not numbers, or of different lengths.
     """
     array = _numbers(inputs, name)
+    if labels is not None and array.ndim == 1:
+        array = array[:, None]
     found = _checked(name, array, shape)
     if labels is None:
         return found
