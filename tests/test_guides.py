@@ -20,8 +20,9 @@ from verify.cli import command, main
 
 ROOT = Path(__file__).parent.parent
 GUIDES = sorted((ROOT / "guides").glob("*.md"))
-PAGES = [page for page in GUIDES if page.name != "README.md"]
-TAKE_LONG = {"practitioner", "researcher"}
+AUTHORS = ROOT / "verify" / "optimizers" / "README.md"
+PAGES = [*(page for page in GUIDES if page.name != "README.md"), AUTHORS]
+TAKE_LONG = {"practitioner", "researcher", "README"}
 FENCE = re.compile(r"^```(?P<language>[a-z]+)(?: (?P<file>[\w./-]+))?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 STATUS = re.compile(r"#.*\bexit status (\d)")
 
@@ -43,8 +44,9 @@ def run(line: str, capfd: pytest.CaptureFixture[str]) -> None:
             main(words)
         assert ended.value.code == expected, (line, capfd.readouterr())
     else:
-        assert name == "python", line
-        assert subprocess.run([sys.executable, *words]).returncode == expected, line
+        assert name in ("python", "pytest"), line
+        program = [sys.executable, *(["-m", "pytest", "-p", "no:cacheprovider"] if name == "pytest" else [])]
+        assert subprocess.run([*program, *words]).returncode == expected, line
 
 
 @pytest.mark.parametrize(
