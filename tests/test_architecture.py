@@ -25,6 +25,7 @@ STATIONS: tuple[frozenset[str], ...] = (
     frozenset({"audit", "results", "forecast", "shown"}),
     frozenset({"report", "output", "audit_run", "answer", "explain", "survey", "verdicts", "certificate", "scan"}),
     frozenset({"api"}),
+    frozenset({"commands"}),
     frozenset({"cli", "pytest_plugin", "__main__"}),
 )
 PLACE = {name: index for index, names in enumerate(STATIONS) for name in names}

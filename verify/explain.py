@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -22,7 +23,7 @@ from verify.optimizers.known import Kind, Known
 from verify.simulation.engine_names import Engine
 from verify.simulation.outcome import Outcome
 
-__all__ = ["explanation", "overview", "theorems_under"]
+__all__ = ["explained", "explanation", "overview", "overview_json", "theorems_under"]
 
 PROPERTIES = {
     Property.F: "a coordinate whose gradients have all been zero so far is never moved",
@@ -78,29 +79,56 @@ _GROUPS: dict[str, dict[str, str]] = {
 
 def explanation(identity: str) -> RenderableType:
     """Explain what an id means, in upper or lower case. Fails: InvalidInput for unknown ones."""
+    found = _meanings(identity)
+    if found[0].name in CATALOGUE:
+        return Group(*_statement(CATALOGUE[found[0].name]))
+    told = (
+        Text.assemble((each.name, "bold"), f" ({each.kind}): {each.text}" if len(found) > 1 else f": {each.text}")
+        for each in found
+    )
+    return Group(*told, *(remaining for each in found for remaining in _remaining(each.name)))
+
+
+def explained(identity: str) -> dict[str, object]:
+    """As `explanation`: id, kind and text, and under `also` what else has the same name. Fails: InvalidInput."""
+    first, *others = [{"id": each.name, "kind": each.kind, "text": _in_full(each)} for each in _meanings(identity)]
+    return first | ({"also": others} if others else {})
+
+
+def overview_json() -> list[dict[str, str]]:
+    """List every id with its kind and a line."""
+    return [{"id": name, "kind": kind, "text": text} for kind, texts in _GROUPS.items() for name, text in texts.items()]
+
+
+class _Meaning(NamedTuple):
+    kind: str
+    name: str
+    text: str
+
+
+def _in_full(meaning: _Meaning) -> str:
+    if meaning.name in CATALOGUE:
+        return "\n".join(part.plain for part in _statement(CATALOGUE[meaning.name]))
+    return "\n".join((meaning.text, *(remaining.plain for remaining in _remaining(meaning.name))))
+
+
+def _meanings(identity: str) -> list[_Meaning]:
     wanted = identity.strip().strip("()").lower()
-    for name, statement in CATALOGUE.items():
-        if name.lower() == wanted:
-            return _statement(statement)
     found = [
-        (title, name, text)
-        for title, texts in _GROUPS.items()
+        _Meaning(kind, name, text)
+        for kind, texts in _GROUPS.items()
         for name, text in texts.items()
         if wanted in (name.strip("()").lower(), name.lower())
     ]
     if found:
-        told = (
-            Text.assemble((name, "bold"), f" ({title}): {text}" if len(found) > 1 else f": {text}")
-            for title, name, text in found
-        )
-        return Group(*told, *(_remaining(kind) for kind in Property if kind.name.lower() == wanted))
+        return found
     known = [name.strip("()") for texts in _GROUPS.values() for name in texts]
     raise InvalidInput(
         f"nothing here is called {identity!r}{did_you_mean(identity, known)}; `nonconv explain` lists what there is"
     )
 
 
-def _statement(shown: Statement) -> RenderableType:
+def _statement(shown: Statement) -> list[Text]:
     claims = f"  (for {', '.join(shown.claims)})" if shown.claims else ""
     parts = [
         Text.assemble((f"{shown.id}. {shown.title}", "bold"), claims),
@@ -109,7 +137,7 @@ def _statement(shown: Statement) -> RenderableType:
     ]
     if isinstance(shown, Theorem):
         parts += [Text(f"Optimizers: {_demand(shown)}")]
-    return Group(*parts, Text(f"Not covered: {shown.not_covered}"), Text(f"Proof: {shown.proof}"))
+    return [*parts, Text(f"Not covered: {shown.not_covered}"), Text(f"Proof: {shown.proof}")]
 
 
 def _demand(theorem: Theorem) -> str:
@@ -122,9 +150,11 @@ def _demand(theorem: Theorem) -> str:
     )
 
 
-def _remaining(kind: Property) -> Text:
-    remaining = theorems_under(OptimizerClass.having(kind))
-    return Text(f"Theorems that remain for an optimizer with ({kind.name}): {', '.join(remaining)}")
+def _remaining(name: str) -> Iterator[Text]:
+    for kind in Property:
+        if name == f"({kind.name})":
+            remaining = theorems_under(OptimizerClass.having(kind))
+            yield Text(f"Theorems that remain for an optimizer with ({kind.name}): {', '.join(remaining)}")
 
 
 def theorems_under(optimizer: OptimizerClass) -> list[str]:

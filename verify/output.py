@@ -124,13 +124,13 @@ def _umask() -> int:
     return mask
 
 
-def write_again(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> None:
-    """Write the reports of existing results into a folder. Fails: InvalidInput if it cannot be written."""
+def write_again(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[str]:
+    """Write the reports of existing results into a folder; return the files. Fails: InvalidInput if it is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise _unwritable(folder, error) from error
     try:
-        write_reports(results, folder, formats)
+        return write_reports(results, folder, formats)
     except OSError as error:
         raise _unwritable(folder, error) from error

@@ -18,9 +18,10 @@ import click
 import pytest
 from rich.console import Console
 
-from verify import audit_run, blocks, cli, forecast, output
+from verify import audit_run, blocks, forecast, output
 from verify.audit_run import in_words, ledger_of
 from verify.cli import main
+from verify.commands import audit as commands
 from verify.executors import InProcess, Workers
 from verify.ledger import Ledger
 
@@ -60,9 +61,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
         yield Workers(Noting(), 1, 2)
 
     monkeypatch.setattr(audit_run, "open_workers", here)
-    monkeypatch.setattr(cli, "_certificates", lambda planned, results: {})
+    monkeypatch.setattr(audit_run, "_certificates", lambda planned, results: {})
     monkeypatch.setattr(output, "write_reports", lambda results, folder: None)
-    monkeypatch.setattr(cli, "_show_audit", lambda results, folder, as_json: click.echo(output.results_json(results)))
+    monkeypatch.setattr(commands, "_show", lambda results, folder, as_json: click.echo(output.results_json(results)))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     return noted

@@ -13,7 +13,7 @@ from rich.text import Text
 from theorems.errors import InvalidInput
 from verify.certificate.checker import Outcome, check_bytes
 
-__all__ = ["EXAMPLES", "INDEX", "Trial", "selftest_text", "selftest_trials"]
+__all__ = ["EXAMPLES", "INDEX", "Trial", "selftest_json", "selftest_text", "selftest_trials"]
 
 EXAMPLES, INDEX = "examples", "index.json"
 
@@ -56,6 +56,23 @@ def selftest_trials() -> list[Trial]:
         raise InvalidInput(
             f"the bundled certificates cannot be read ({error}); expected a complete installation"
         ) from error
+
+
+def selftest_json(trials: list[Trial]) -> dict[str, object]:
+    """One document; `as_stated` is the answer."""
+    return {
+        "as_stated": all(trial.as_stated for trial in trials),
+        "certificates": [
+            {
+                "file": trial.name,
+                "about": trial.about,
+                "stated": {"code": trial.code, "verdict": trial.verdict},
+                "found": {"code": trial.found.code, "verdict": trial.found.verdict},
+                "as_stated": trial.as_stated,
+            }
+            for trial in trials
+        ],
+    }
 
 
 def selftest_text(trials: list[Trial]) -> RenderableType:

@@ -46,8 +46,8 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def write_reports(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> None:
-    """Write the reports of results, in these formats, into a folder that may hold earlier ones.
+def write_reports(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[str]:
+    """Write the reports of results, in these formats, into a folder that may hold earlier ones; return the files.
 
     html: `index.html`; md: `report.md`, `sharpness.md`; csv, latex: `tables/*`; latex also `references.bib`; figures as
     SVG and PDF come with all but csv. The same results, and the same certificates in the folder, give the same bytes.
@@ -70,6 +70,7 @@ def write_reports(results: Results, folder: Path, formats: Sequence[str] = FORMA
             (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return sorted(files)
 
 
 def _files(results: Results, folder: Path, formats: Sequence[str]) -> Files:

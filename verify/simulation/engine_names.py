@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from theorems.errors import InvalidInput
+from theorems.errors import InvalidInput, did_you_mean
 
 __all__ = ["Engine", "Epsilon"]
 
@@ -35,7 +35,8 @@ class Engine(Enum):
             return cls(text)
         except ValueError:
             expected = ", ".join(each.value for each in cls)
-            raise InvalidInput(f"engine {text!r}: expected one of {expected}") from None
+            nearest = did_you_mean(text, (each.value for each in cls))
+            raise InvalidInput(f"engine {text!r}: expected one of {expected}{nearest}") from None
 
 
 _MEANINGS = {

@@ -87,36 +87,34 @@ INLINE V rough_reciprocal(V a) {
 
 /* --- roots and quotients of optimizers ---
 
-   The machine's own take most of an update's time. For float they are one Newton step from an estimate (about one unit
-   in the last place); lanes in which that cannot work, and double, get the machine's own. */
+   The machine's own, both waiting for one unit that is not pipelined, take most of an update's time. Roots stay with it,
+   so that they are IEEE's; float quotients go beside it, by one Newton step from an estimate of the reciprocal, within
+   1.5 units in the last place of IEEE's. Lanes in which the reciprocal is not a normal number (divisors that are 0,
+   infinite, NaN, below 2^-126 or above 2^126) get the machine's quotient, and so does double. Zeros, infinities and NaN
+   are IEEE's everywhere: 0 over a finite divisor is 0. */
 
-#if defined(__AVX512F__) && !WIDE
-/* Lanes within 2^-100 and 2^100. */
-INLINE __mmask16 moderate(V a) {
-    return _mm512_cmp_ps_mask((__m512)a, (__m512)broadcast(0x1p-100f), _CMP_GE_OQ) &
-           _mm512_cmp_ps_mask((__m512)a, (__m512)broadcast(0x1p100f), _CMP_LE_OQ);
-}
 INLINE V SQRT(V a) {
-    const V estimate = (V)_mm512_rsqrt14_ps((__m512)a), root = a * estimate;
-    const V better = root + (a - root * root) * ((REAL)0.5 * estimate);
-    const __mmask16 good = moderate(a), other = ~good & _mm512_cmp_ps_mask((__m512)a, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    const __m512 found = _mm512_mask_mov_ps((__m512)a, good, (__m512)better); /* the root of 0, which is common, is 0 */
-    if (__builtin_expect(other == 0, 1)) return (V)found;
-    return (V)_mm512_mask_sqrt_ps(found, other, (__m512)a);
-}
-INLINE V DIVIDE(V a, V b) {
-    const V estimate = (V)_mm512_rcp14_ps((__m512)b);
-    const V quotient = a * (estimate + estimate * (1 - b * estimate));
-    const __mmask16 good = moderate(ABS(b));
-    if (__builtin_expect(good == 0xffff, 1)) return quotient;
-    return (V)_mm512_mask_div_ps((__m512)quotient, (__mmask16)~good, (__m512)a, (__m512)b);
-}
+#if defined(__AVX512F__) && WIDE
+    return (V)_mm512_sqrt_pd((__m512d)a);
+#elif defined(__AVX512F__)
+    return (V)_mm512_sqrt_ps((__m512)a);
 #else
-INLINE V SQRT(V a) {
     V root;
     for (int lane = 0; lane < LANES; lane++) root[lane] = WIDE ? sqrt(a[lane]) : sqrtf(a[lane]);
     return root;
+#endif
 }
+#if defined(__AVX512DQ__) && !WIDE
+#define NOT_NORMAL 0xbf /* of VFPCLASSPS: zeros, subnormal numbers, infinities and NaN */
+INLINE V DIVIDE(V a, V b) {
+    const V estimate = (V)_mm512_rcp14_ps((__m512)b);
+    const V reciprocal = estimate + estimate * (1 - b * estimate);
+    const V quotient = a * reciprocal;
+    const __mmask16 other = _mm512_fpclass_ps_mask((__m512)reciprocal, NOT_NORMAL);
+    if (__builtin_expect(other == 0, 1)) return quotient;
+    return (V)_mm512_mask_div_ps((__m512)quotient, other, (__m512)a, (__m512)b);
+}
+#else
 INLINE V DIVIDE(V a, V b) { return a / b; }
 #endif
 
