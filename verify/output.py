@@ -125,7 +125,7 @@ def _umask() -> int:
 
 
 def write_again(results: Results, folder: Path, formats: Sequence[str] = FORMATS) -> list[str]:
-    """Write the reports of existing results into a folder; return the files. Fails: InvalidInput if it is not possible."""
+    """Write the reports of existing results into a folder; return the files. Fails: InvalidInput."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:

@@ -40,5 +40,5 @@ class Shown(ABC):
 
     def _recorded(self) -> Console:
         console = literal_console(file=io.StringIO(), width=WIDTH, record=True, force_jupyter=False)
-        console.print(self.renderable())
+        console.print(self.renderable(), crop=False)
         return console

@@ -108,7 +108,8 @@ def _counterexample(verdict: Verdict, *, with_script: bool) -> list[RenderableTy
     if example.about_script:
         parts.append(Text(f"No program: {example.about_script}." if not example.script else f"{example.about_script}."))
     if example.script and with_script:
-        parts += [Text("A program that shows it:\n"), Text(example.script)]
+        unbroken = Text(example.script, no_wrap=True, overflow="ignore")
+        parts += [Text("A program that shows it:\n"), unbroken]
     return parts
 
 

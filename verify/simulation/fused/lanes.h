@@ -87,11 +87,10 @@ INLINE V rough_reciprocal(V a) {
 
 /* --- roots and quotients of optimizers ---
 
-   The machine's own, both waiting for one unit that is not pipelined, take most of an update's time. Roots stay with it,
-   so that they are IEEE's; float quotients go beside it, by one Newton step from an estimate of the reciprocal, within
-   1.5 units in the last place of IEEE's. Lanes in which the reciprocal is not a normal number (divisors that are 0,
-   infinite, NaN, below 2^-126 or above 2^126) get the machine's quotient, and so does double. Zeros, infinities and NaN
-   are IEEE's everywhere: 0 over a finite divisor is 0. */
+   The machine's own wait for one slow unit, and together take most of an update's time. Roots stay with it. Float
+   quotients go beside it, by a Newton step from an estimate of the reciprocal: within 1.6 units in the last place of the
+   exact quotient. Lanes in which the reciprocal is no normal number (divisors 0, infinite, NaN, subnormal, or above
+   2^126) get the machine's quotient, and so do all in double. Which results are 0, infinite or NaN, IEEE 754 says. */
 
 INLINE V SQRT(V a) {
 #if defined(__AVX512F__) && WIDE
