@@ -658,7 +658,7 @@ def session(leader: int) -> list[str]:
     return [row[2] for row in rows if row[0] == str(leader) and not row[1].startswith("Z")]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_audit_leaves_the_earlier_one_and_no_process(stop: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text("earlier")

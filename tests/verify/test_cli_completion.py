@@ -55,11 +55,11 @@ def test_every_scale_can_be_read() -> None:
 
 
 def test_everything_that_is_explained_and_needs_no_quotes_is_offered() -> None:
-    names = {
-        entry["id"].removeprefix("(").removesuffix(")") if entry["id"][0] == "(" else entry["id"]
-        for entry in overview_json()
-    }
-    assert sorted(completion.EXPLAINED) == sorted(name for name in names if not set(name) & set(" ()"))
+    ids = {entry["id"] for entry in overview_json()}
+    names = {(name[1:-1] if name.startswith("(") else name).lower() for name in ids}
+    assert sorted(name.lower() for name in completion.EXPLAINED) == sorted(
+        name for name in names if not set(name) & set(" (")
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_each_shell_can_switch_it_on(
     shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("_NONCONV_COMPLETE", f"{shell}_source")
-    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda: None)
+    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda *_: None)
     with pytest.raises(SystemExit) as left:
         command.main(args=[], prog_name="nonconv")
     assert left.value.code == 0

@@ -175,12 +175,12 @@ def test_any_depth_of_scalar_networks(engine: Engine, widths: str) -> None:
 
 
 @pytest.mark.parametrize("widths", ["10,64,1", "2,7,1", "1,5,3", "3,6,5,4", "10,1,2", "3,9,6,2"])
-@pytest.mark.parametrize("batch", [None, 1, 3, 8, 32])
+@pytest.mark.parametrize("batch", [None, 1, 32, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (3, 8))])
 def test_any_input_and_output_dimension_and_batch(widths: str, batch: int | None) -> None:
     check_agreement(start(widths), Engine.FUSED, "sgd", {"lr": 0.02}, batch=batch, replicas=19)
 
 
-@pytest.mark.parametrize("rows", [2, 3, 4, 5, 8, 9, 17])
+@pytest.mark.parametrize("rows", [2, 5, 17, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (3, 4, 8, 9))])
 def test_any_number_of_points(rows: int) -> None:
     data = DataSet.from_rows("few", [(Fraction(k, 3),) for k in range(rows)], [(Fraction(k % 3),) for k in range(rows)])
     for engine in COMPILED:
@@ -218,7 +218,7 @@ def test_zero_learning_rate_moves_nothing(engine: Engine) -> None:
 
 @compiled
 @pytest.mark.parametrize("name", C4_RULES)
-@pytest.mark.parametrize("widths", ["1,4,1", "1,4,3,1"])
+@pytest.mark.parametrize("widths", ["1,4,1", pytest.param("1,4,3,1", marks=pytest.mark.slow)])
 def test_dead_stays_dead_bit_for_bit(engine: Engine, name: str, widths: str) -> None:
     data = data_set()
     for event in (Event(neurons=1), Event(LayerDeath.DEAD)):

@@ -147,7 +147,7 @@ def of_normal_size(exact: Floats) -> npt.NDArray[np.bool_]:
 
 
 def errors(a: Floats, b: Floats, found: Floats) -> Floats:
-    """In units in the last place of float32, of quotients that are normal numbers; double is exact enough to measure."""
+    """Units in the last place of float32, of quotients that are normal numbers; double is exact enough to measure."""
     exact = a.astype(np.float64) / b.astype(np.float64)
     unit = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
     measured: Floats = (np.abs(found.astype(np.float64) - exact) / unit)[of_normal_size(exact)]

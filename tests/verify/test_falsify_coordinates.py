@@ -78,6 +78,7 @@ def test_optimizers_that_act_per_coordinate_are_never_accused(name: str, seed: i
     assert isinstance(found, Tested), found.sentence
 
 
+@pytest.mark.slow
 def test_coupling_and_noise_are_found_and_their_scripts_repeat_them(tmp_path: Path) -> None:
     scripts, expected = [], []
     for name, kind in TOGETHER.items():

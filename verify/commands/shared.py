@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,12 +41,19 @@ __all__ = [
 
 EXIT_REFUTED, EXIT_BAD_INPUT, EXIT_CONTRADICTION, EXIT_IN_PART, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 
+_ENDLESS = re.compile(r"\S{300,}")
+
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def complain(sentence: str) -> None:
-    """Print one sentence on standard error."""
-    click.echo(f"nonconv: {sentence}", err=True)
+    """Print one sentence on standard error: no control characters, and of endless words the ends alone."""
+    short = _ENDLESS.sub(lambda word: f"{word[0][:60]}…{word[0][-20:]}", sentence)
+    click.echo(f"nonconv: {''.join(map(_visible, short))}", err=True)
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def print_json(document: object) -> None:
