@@ -20,7 +20,7 @@ from verify.audit import Plan, carry_out, plan, units_of
 from verify.blocks import left_over
 from verify.cases import AuditConfig, load_config, load_preset
 from verify.certificate.of_audit import audit_certificates, require_certifiable
-from verify.executors import open_workers
+from verify.executors import check_workers, open_workers
 from verify.forecast import Forecast, forecast
 from verify.ledger import Ledger
 from verify.output import OutputFolder
@@ -49,7 +49,7 @@ def choose_audit(
         raise InvalidInput(f"both a configuration ({config!r}) and a preset ({preset!r}) were given; expected one")
     if out == "":
         raise InvalidInput("--out='': expected the name of a folder")
-    chosen = load_config(config) if config is not None else load_preset(preset or "quick")
+    chosen = load_config(config) if config is not None else load_preset("quick" if preset is None else preset)
     if seed is not None:
         chosen = chosen.with_seed(seed)
     if engine is not None:
@@ -66,6 +66,7 @@ def write_audit(
     Fails: InvalidInput as `verify.audit.plan` and `run_audit`, and if the folder cannot be written;
     verify.certificate.disagreement.Disagreement if two computations of a bound differ.
     """
+    check_workers(executor, workers)
     with folder.writing() as target, redirect_stdout(sys.stderr):
         planned = plan(config, device)
         require_certifiable(planned)
@@ -166,6 +167,7 @@ def forecast_audit(
 
     Fails: InvalidInput as `verify.audit.plan`, and if the ledger or the workers cannot be used.
     """
+    check_workers(executor, workers)
     began = time.monotonic()
     planned = plan(config, device)
     planning = time.monotonic() - began

@@ -33,6 +33,7 @@ from verify.environment import usable_cores
 __all__ = [
     "InProcess",
     "Workers",
+    "check_workers",
     "dask_workers",
     "open_workers",
     "pin_threads",
@@ -78,24 +79,35 @@ def open_workers(where: str, count: int | None, folder: Path) -> Iterator[Worker
     count: local processes, default the usable cores; folder: must exist and be seen by all machines, for Slurm's jobs.
     Fails: InvalidInput if the name means nothing, a package is missing, or nobody answers.
     """
+    check_workers(where, count)
     kind, _, rest = where.partition(":")
-    if where == "local":
+    if kind == "local":
         number = count or usable_cores()
         with worker_processes(number) as executor:
             yield Workers(executor, number, 2 * number)
-    elif count is not None:
-        raise InvalidInput(f"workers={count}: expected with executor 'local' only, not with {where!r}")
-    elif kind == "dask" and rest:
+    elif kind == "dask":
         with dask_workers(rest) as workers:
             yield workers
-    elif kind == "slurm":
+    else:
         with slurm_workers(folder, _slurm_settings(rest)) as workers:
             yield workers
-    else:
+
+
+def check_workers(where: str, count: int | None) -> None:
+    """See that `open_workers` knows what is asked for, before anything is planned.
+
+    Fails: InvalidInput if the name means nothing, or a number of workers is given that is not ours to choose.
+    """
+    kind, _, rest = where.partition(":")
+    if where != "local" and not (kind == "dask" and rest) and kind != "slurm":
         raise InvalidInput(
             f"executor {where!r}: expected local, dask:ADDRESS (such as dask:tcp://10.0.0.1:8786) or "
             f"slurm[:NAME=VALUE,...]"
         )
+    if where != "local" and count is not None:
+        raise InvalidInput(f"workers={count}: expected with executor 'local' only, not with {where!r}")
+    if kind == "slurm":
+        _slurm_settings(rest)
 
 
 @lru_cache(maxsize=1)

@@ -195,7 +195,8 @@ def test_times_in_words(seconds: float, told: str) -> None:
 def killed_audits(tmp_path: Path, kills: int, seed: int) -> None:
     """Kill the command at random moments; what it finally writes is what an uninterrupted one writes."""
     chance, config = random.Random(seed), tmp_path / "a.toml"
-    config.write_text(TINY.replace("replicas = 10", "replicas = 400").replace("steps = 3", "steps = 100"))
+    text = TINY.replace("initializations = 60", "initializations = 400").replace("replicas = 10", "replicas = 400")
+    config.write_text(text.replace("steps = 3", "steps = 100"))
 
     def start(out: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "verify.cli", "audit", str(config), "--out", str(tmp_path / out)]
@@ -232,7 +233,12 @@ def test_an_audit_killed_fifty_times_writes_the_same_results(tmp_path: Path) -> 
 def test_a_forecast_is_right_within_a_factor_of_two(tmp_path: Path) -> None:
     """On a machine that does nothing else meanwhile."""
     config = tmp_path / "a.toml"
-    text = TINY.replace("replicas = 10", "replicas = 2000").replace("steps = 3", "steps = 400").replace("block = 4", "")
+    text = (
+        TINY.replace("replicas = 10", "replicas = 2000")
+        .replace("initializations = 60", "initializations = 2000")
+        .replace("steps = 3", "steps = 400")
+        .replace("block = 4", "")
+    )
     config.write_text(text)
     command = [sys.executable, "-m", "verify.cli", "audit", str(config), "--out", str(tmp_path / "a"), "--workers", "2"]
     told = subprocess.run([*command, "--dry-run", "--json"], capture_output=True, text=True, check=True)
@@ -240,3 +246,22 @@ def test_a_forecast_is_right_within_a_factor_of_two(tmp_path: Path) -> None:
     subprocess.run(command, capture_output=True, text=True, check=True)
     took = json.loads((tmp_path / "a" / "results.json").read_text())["seconds"]
     assert expected["seconds"] / 2 < took < expected["seconds"] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--executor", "dusk:x"), "executor 'dusk:x': expected local, dask:ADDRESS"),
+        (("--executor", "dask:"), "executor 'dask:'"),
+        (("--executor", "slurm:colour=red"), "colour"),
+        (("--executor", "dask:tcp://nowhere:1", "--workers", "2"), "workers=2: expected with executor 'local' only"),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False])
+def test_unknown_executors_are_refused_before_anything_is_written(
+    options: tuple[str, ...], sentence: str, dry: bool, asked: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, *options, *(["--dry-run"] if dry else []))
+    assert (status, out, asked) == (2, "", [])
+    assert sentence in err
+    assert not Path("out").exists()

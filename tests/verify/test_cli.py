@@ -289,7 +289,7 @@ def test_a_tiny_audit_from_end_to_end(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "out" / "deep"
     assert json.loads(ran.out) == json.loads((out / "results.json").read_text())
     assert {"results.json", "manifest.json", "report.md", "index.html"} <= {entry.name for entry in out.iterdir()}
-    assert [entry.name for entry in out.parent.iterdir()] == ["deep"]
+    assert sorted(entry.name for entry in out.parent.iterdir()) == ["deep", "deep.ledger"]
     results = read_results(str(out / "results.json"))
     assert (results.title, results.seed, len(results.cases), results.refuted) == ("tiny", 7, 1, 0)
     manifest = json.loads((out / "manifest.json").read_text())
