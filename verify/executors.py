@@ -110,9 +110,13 @@ def check_workers(where: str, count: int | None) -> None:
         _slurm_settings(rest)
 
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 @lru_cache(maxsize=1)
 def pin_threads() -> None:
     """Let torch and the libraries of linear algebra compute on one thread in this process, from now on."""
+    os.environ |= dict.fromkeys(_THREADS, "1")  # for libraries that are loaded later
     torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)
 

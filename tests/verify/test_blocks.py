@@ -183,6 +183,7 @@ def test_a_changed_configuration_is_counted_anew(counting_is_cheap: None) -> Non
     assert executor.replicas == list(range(8))
 
 
+@pytest.mark.slow
 def test_keys_are_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import pickle, sys, verify.blocks\n"

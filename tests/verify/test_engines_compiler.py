@@ -214,6 +214,7 @@ def test_the_convention_of_epsilon_reaches_every_run(tmp_path: Path) -> None:
         load_config(str(tmp_path / "wrong.toml"))
 
 
+@pytest.mark.slow
 def test_an_audit_says_what_trained_its_replicas(tmp_path: Path) -> None:
     results = carry_out(plan(config("eager", tmp_path).with_engine("auto")), InProcess())
     told = "auto: exact1d in 1 case, eager in 1 case (not fused: torch.optim:ASGD is not one of the rules"

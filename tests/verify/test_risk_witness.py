@@ -242,7 +242,10 @@ REACHED = {
 }
 
 
-@pytest.mark.parametrize(("name", "neurons"), REACHED)
+@pytest.mark.parametrize(
+    ("name", "neurons"),
+    [pytest.param(*each, marks=[pytest.mark.slow] if each[0] == "diabetes" else []) for each in REACHED],
+)
 def test_witnesses_of_real_data_are_good(name: str, neurons: int) -> None:
     data = load_data(DataSpec(name))
     witness = best_witness(Architecture((data.input_dim, neurons, 1)), data)

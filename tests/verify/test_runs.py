@@ -877,7 +877,7 @@ def certain_task(optimizer: OptimizerSpec, event: Event = DEAD_LAYER, **more: An
 
 
 @events
-@pytest.mark.parametrize("name", ["sgd", "adam", "torch.optim:ASGD"])
+@pytest.mark.parametrize("name", ["sgd", "adam", pytest.param("torch.optim:ASGD", marks=pytest.mark.slow)])
 def test_what_is_certain_is_counted_as_training_would(event: Event, name: str) -> None:
     task = certain_task(OptimizerSpec(name, {"lr": 0.01}), event)
     skipped, trained = run_block(task), run_block(dataclasses.replace(task, skip_certain=False))

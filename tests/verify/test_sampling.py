@@ -107,7 +107,9 @@ def test_limits_contain_the_exact_value(first: FirstLayer) -> None:
 @pytest.mark.parametrize(
     "name", ["iris", *(pytest.param(name, marks=pytest.mark.slow) for name in ("wine", "diabetes", "breast_cancer"))]
 )
-@pytest.mark.parametrize("law", ["pytorch", "keras", "flax", "standard_normal", "he_normal"])
+@pytest.mark.parametrize(
+    "law", ["pytorch", "keras", "flax", "he_normal", pytest.param("standard_normal", marks=pytest.mark.slow)]
+)
 def test_certified_bounds_stay_below_the_sampled_limits(name: str, law: str) -> None:
     first = real(name, law)
     assert certified(first).enclosure.lo <= sampled_dead_probability(first, 20_000, ALPHA, 2).enclosure.hi
