@@ -84,6 +84,7 @@ def _named(svg: str, name: str, title: str, description: str) -> str:
     """Give the drawing a title and description, and identifiers of its own; drop what refers to the outside."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.[0-9]{2})[0-9]+", r"\1", path[0]), body)  # of a point
     for pattern in (r'(\bid=")', r"(url\(#)", r'(href="#)'):
         body = re.sub(pattern, rf"\g<1>{name}-", body)
     names = f'role="img" aria-labelledby="{name}-title {name}-description"'

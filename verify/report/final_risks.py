@@ -6,6 +6,7 @@ levels are exact: U, and the risk of a known network, an upper bound of the opti
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,11 +144,12 @@ def _figure(found: dict[str, list[Strip]]) -> Figure:
 def _draw_strip(axes: Any, strip: Strip, y: int) -> None:
     counts = [*strip.counts, strip.beyond]
     width, tallest = RISK_SPAN / RISK_BINS, max(*counts, 1)
-    xs, tops = [], []
-    for number, count in enumerate(counts):
-        xs += [number * width, (number + 1) * width]
-        tops += [y + 0.85 * count / tallest] * 2
-    axes.fill_between(xs, [y] * len(xs), tops, color=INK, alpha=0.5, linewidth=0, zorder=2)
+    xs, tops = [0.0], [float(y)]
+    for number, (before, count) in enumerate(itertools.pairwise([0, *counts, 0])):
+        if count != before:
+            xs += [number * width] * 2
+            tops += [y + 0.85 * before / tallest, y + 0.85 * count / tallest]
+    axes.fill(xs, tops, color=INK, alpha=0.5, linewidth=0, zorder=2)
     for level, color in ((strip.known, SEEN), (strip.reachable, RISK)):
         if level is not None and 0 <= level <= RISK_SPAN:
             axes.plot([float_up(level)] * 2, [y - 0.1, y + 0.85], color=color, linewidth=1.2, zorder=3)
