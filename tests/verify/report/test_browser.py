@@ -136,6 +136,7 @@ def test_a_row_leads_to_its_case(show: Callable[..., Any]) -> None:
     page = show("typical")
     page.locator("#verdict-table tbody a").nth(1).press("Enter")
     opened = page.locator("details[open]")
+    opened.first.wait_for()  # the page hears of the new address a moment later
     assert opened.count() == 1
     assert "1,31,1" in opened.locator("summary").inner_text()
     assert opened.locator(".told").is_visible()
