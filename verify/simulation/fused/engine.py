@@ -185,7 +185,7 @@ class _Trainer:
             update=self.by.address,
         )
         kept = self._choose(work, chosen)
-        run(kernel(self.dtype, self.architecture, work.batch or work.rows), work, self.threads)
+        run(kernel(self.dtype, self.architecture, work.batch or work.rows).train, work, self.threads)
         del kept
 
     def _choose(self, work: Work, chosen: Chosen) -> npt.NDArray[np.generic] | None:

@@ -6,6 +6,7 @@
    is 0 is exactly 0), finds the next kink, and closes the piece before the first point that may lie beyond it. One
    vector a piece goes back. A neuron is active on a piece if and only if it is at x_0, where its pre-activation is computed as
    the brute-force kernel computes it; a kink is estimated from below, so that points near one begin pieces of their own.
+   One hidden layer and few points have a way of their own (crossings.h).
 
    Compile with WIDE = 0 (float) or 1 (double), TILE = pieces at a time on the way back, and WIDTH (see layers.h), and for
    narrow networks NEURONS and LAYERS (see kernel.c). */
@@ -15,6 +16,7 @@
 #include "layers.h"
 
 #ifdef NEURONS
+#include "narrow.h"
 #define ALL UNROLL /* all layers are written out, with constant sizes; see kernel.c */
 #else
 #define ALL
@@ -35,19 +37,19 @@ typedef struct {
 
 /* --- forward: value and slope of every neuron --- */
 
-/* relu, and how far its kink lies behind: z/p, where that is <= 0, is minus the distance to a kink ahead; `behind` keeps
-   the largest. Where z = 0 and p < 0 no kink lies ahead, and the piece ends early, which is right as well. Slopes below
-   the normal range count as 0. */
-INLINE void rectify(V *behind, V *z, V *p) {
-    const V place = *z * rough_reciprocal(*p);
+/* relu, and how far its kink lies ahead: -z/p, where that is >= 0; `ahead` keeps the least. Added to 0, so that z = 0 gives
+   0 and not -0: then the piece ends early, which is right also where p < 0 and no kink lies ahead. Slopes below the normal
+   range count as 0. */
+INLINE M rectify(V *ahead, V *z, V *p) {
+    *ahead = least_positive(*ahead, 0 - *z * rough_reciprocal(*p));
     const M on = active(*z);
-    *behind = max_where(not_less(broadcast(0), place), *behind, place);
     *z = where(on, *z), *p = where(on, *p);
+    return on;
 }
 
-/* `units` neurons above n_in neurons with values h and slopes s; behind null: no relu. */
+/* `units` neurons above n_in neurons with values h and slopes s; ahead null: no relu, else `on` says which are active. */
 INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, int units,
-                       V *behind) {
+                       V *ahead, M *on) {
     V z[RISING], p[RISING];
     UNROLL for (int i = 0; i < units; i++) z[i] = bias[i], p[i] = broadcast(0);
     ALL for (long k = 0; k < n_in; k++) {
@@ -58,35 +60,35 @@ INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V
         }
     }
     UNROLL for (int i = 0; i < units; i++) {
-        if (behind) rectify(behind + i % CHAINS, z + i, p + i);
+        if (ahead) on[i * TILE] = rectify(ahead + i % CHAINS, z + i, p + i);
         value[i] = z[i], slope[i] = p[i];
     }
 }
 
 INLINE void rise_sized(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in,
-                       long n_out, V *behind) {
+                       long n_out, V *ahead, M *on) {
     long i = 0;
     for (; i + RISING <= n_out; i += RISING)
-        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, RISING, behind);
+        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, RISING, ahead, on + i * TILE);
     for (; i + 4 <= n_out; i += 4)
-        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 4, behind);
-    for (; i < n_out; i++) rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 1, behind);
+        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 4, ahead, on + i * TILE);
+    for (; i < n_out; i++)
+        rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 1, ahead, on + i * TILE);
 }
 
 INLINE void rise(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, long n_out,
-                 V *behind) {
-    if (n_in == WIDTH && n_out == WIDTH) rise_sized(weight, bias, h, s, value, slope, WIDTH, WIDTH, behind);
-    else rise_sized(weight, bias, h, s, value, slope, n_in, n_out, behind);
+                 V *ahead, M *on) {
+    if (n_in == WIDTH && n_out == WIDTH) rise_sized(weight, bias, h, s, value, slope, WIDTH, WIDTH, ahead, on);
+    else rise_sized(weight, bias, h, s, value, slope, n_in, n_out, ahead, on);
 }
 
 /* --- the points of a piece --- */
 
 /* The cell of x; monotone in x, also after rounding. NaN lies in the last cell. */
 INLINE I cell_of(const Work *work, V x) {
-    const V most = broadcast((REAL)(work->cells - 1));
-    V cell = (x - work->inputs[0]) * (REAL)work->cells_per_unit;
-    cell = SELECT(cell < most, cell, most);
-    return __builtin_convertvector(SELECT(cell > 0, cell, broadcast(0)), I);
+    const V last = broadcast((REAL)(work->cells - 1));
+    const V cell = x * (REAL)work->cells_per_unit - (REAL)work->cells_before;
+    return most(__builtin_convertvector(SELECT(cell < last, cell, last), I), (I){0});
 }
 
 /* For each cell the last point that lies in an earlier one, or 0. */
@@ -98,27 +100,28 @@ void guess(const Work *work, INT *guesses) {
     }
 }
 
-/* The first point after `begin` that does not lie before the limit: from the last point of an earlier cell a few steps
-   ahead, or by halving where a cell has many points. */
-INLINE I close(const Work *work, const Piece *piece, long top) {
-    const V limit = piece->limit;
-    const INT last = (INT)work->rows - 1;
-    const I within = limit <= work->inputs[last];
+/* Close the piece before the first point after `begin` that does not lie before the limit, and find the next one's x_0: from
+   the last point of an earlier cell a step or two ahead, or by halving where a cell has many points. */
+INLINE void close(const Work *work, Piece *piece, V *next, long top) {
+    const V limit = piece->limit, last = broadcast(work->inputs[work->rows - 1]);
+    const INT rows = (INT)work->rows;
     I at = (I)look_up(work->guesses, cell_of(work, limit)); /* INT and REAL are equally long */
-    at = (within & at) | (last & ~within);
-    at = (at & (at > piece->begin)) | (piece->begin & ~(at > piece->begin));
     for (int step = 0;; step++) {
-        I next = at + 1, inside = next <= last;
-        I ahead = inside & (look_up(work->inputs, (next & inside) | (last & ~inside)) < limit);
+        at = least(most(at, piece->begin), (rows - 1) - (I){0});
+        const V x = look_up(work->inputs + 1, at), further = look_up(work->inputs + 2, at);
+        const I ahead = x < limit, far = further < limit;
         at -= ahead;
-        if (!any(ahead)) return at + ((at <= last) & 1);
-        if (step == 4) break;
+        *next = SELECT(ahead, further, x);
+        if (!any(far)) break;
+        at -= far;
+        if (step < 2) continue;
+        for (INT many = (INT)top; many; many >>= 1) {
+            const I after = at + many, inside = after < rows;
+            at += many & inside & (look_up(work->inputs, (after & inside) | (rows & ~inside)) < limit);
+        }
     }
-    for (long step = top; step; step >>= 1) {
-        I next = at + (INT)step, inside = next <= last;
-        at += (INT)step & inside & (look_up(work->inputs, (next & inside) | (last & ~inside)) < limit);
-    }
-    return at + ((at <= last) & 1);
+    *next = SELECT(*next < last, *next, last);
+    piece->end = at + 1;
 }
 
 INLINE D moment(const Work *work, int which, I number) {
@@ -165,7 +168,7 @@ INLINE void kinks(const V *theta, V *early, V *late, long width) {
 }
 
 INLINE void march_shallow(const Work *work, const V *theta, V *gradient, Piece *piece, D *moments, const V *early,
-                          const V *late, REAL scale, long top) {
+                          const V *late, V *next, REAL scale, long top) {
     const long width = work->widths[1];
     const V *w = theta, *b = theta + width, *v = theta + 2 * width, x0 = piece->x0;
     V value[CHAINS], slope[CHAINS], limit[CHAINS];
@@ -189,7 +192,7 @@ INLINE void march_shallow(const Work *work, const V *theta, V *gradient, Piece *
         limit[0] = SELECT(limit[c] < limit[0], limit[c], limit[0]);
     }
     piece->limit = limit[0];
-    piece->end = close(work, piece, top);
+    close(work, piece, next, top);
     residuals(work, piece, moments, value[0] + theta[3 * width], slope[0], scale);
     const V r0 = piece->r0, rx = x0 * r0 + piece->r1;
     V *gw = gradient, *gb = gradient + width;
@@ -201,28 +204,33 @@ INLINE void march_shallow(const Work *work, const V *theta, V *gradient, Piece *
     }
 }
 
+#include "crossings.h"
+
 /* --- one piece, and whole trajectories --- */
 
-/* TILE pieces that wait for the way back. For every neuron, neurons outside and pieces inside: value at x_0, which says
-   whether it is active, and sum over the piece of residual times activation; and each piece's sum of the residual. */
+/* TILE pieces that wait for the way back. For every neuron, neurons outside and pieces inside: whether it is active, and sum
+   over the piece of residual times activation; and each piece's sum of the residual. */
 typedef struct {
-    V *values, *sums, *residuals, *d, *below;
+    M *on;
+    V *sums, *residuals, *d, *below;
     int count;
 } Waiting;
 
 /* Forward through one piece, which then waits. h, s: values and slopes of all neurons; narrow networks hold them in
    registers and need no room. */
 INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Waiting *waiting, V *h_room,
-                  V *s_room, REAL scale, long top) {
-    V behind[CHAINS];
-    UNROLL for (int c = 0; c < CHAINS; c++) behind[c] = broadcast(-(REAL)INFINITY);
+                  V *s_room, V *next, REAL scale, REAL margin, long top) {
+    const int t = waiting->count++;
+    M *on = waiting->on + t;
+    V ahead[CHAINS];
+    UNROLL for (int c = 0; c < CHAINS; c++) ahead[c] = broadcast((REAL)INFINITY);
 #ifdef NEURONS
     V h[NEURONS], s[NEURONS];
     const long below = NEURONS - 1;
     h[0] = piece->x0, s[0] = broadcast(1);
 #define RISE(place, from, n_in, n_out) \
     rise_units(theta + place, theta + place + n_in * n_out, h + from, s + from, h + from + n_in, s + from + n_in, n_in, \
-               n_out, from + n_in < NEURONS - 1 ? behind : 0);
+               n_out, from + n_in < NEURONS - 1 ? ahead : 0, on + (from + n_in) * TILE);
     LAYERS(RISE)
 #else
     V *h = h_room, *s = s_room;
@@ -232,25 +240,45 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
     h[0] = piece->x0, s[0] = broadcast(1);
     for (long layer = 1; layer <= last; layer++) {
         long n_in = widths[layer - 1], n_out = widths[layer], here = below + n_in;
-        if (layer < last) rise(weight, weight + n_in * n_out, h + below, s + below, h + here, s + here, n_in, n_out, behind);
-        else rise_sized(weight, weight + n_in * n_out, h + below, s + below, h + here, s + here, n_in, n_out, 0);
+        const V *bias = weight + n_in * n_out;
+        if (layer < last) rise(weight, bias, h + below, s + below, h + here, s + here, n_in, n_out, ahead, on + here * TILE);
+        else rise_sized(weight, bias, h + below, s + below, h + here, s + here, n_in, n_out, 0, 0);
         below = here, weight += n_out * (n_in + 1);
     }
 #endif
-    UNROLL for (int c = 1; c < CHAINS; c++) behind[0] = SELECT(behind[c] > behind[0], behind[c], behind[0]);
-    const V kink = piece->x0 - behind[0] * (REAL)(1 - 0x1p-12); /* from below: the reciprocals are rough */
-    piece->limit = kink - (ABS(piece->x0) + ABS(kink)) * (2 * ULP);
-    piece->end = close(work, piece, top);
+    UNROLL for (int c = 1; c < CHAINS; c++) ahead[0] = least_positive(ahead[0], ahead[c]);
+    /* from below: the reciprocals are rough, and x_0 and the limit are rounded */
+    piece->limit = (piece->x0 - margin) + ahead[0] * (REAL)(1 - 0x1p-12);
+    close(work, piece, next, top);
     residuals(work, piece, moments, h[below], s[below], scale);
-    const int t = waiting->count++;
     waiting->residuals[t] = piece->r0;
-    ALL for (long k = 0; k < below; k++) {
-        waiting->values[k * TILE + t] = h[k];
-        waiting->sums[k * TILE + t] = h[k] * piece->r0 + s[k] * piece->r1;
-    }
+    ALL for (long k = 0; k < below; k++) waiting->sums[k * TILE + t] = h[k] * piece->r0 + s[k] * piece->r1;
 }
 
 /* The way back of all that wait; d_i is the derivative of the output by the pre-activation of neuron i. */
+#ifdef NEURONS
+INLINE void fall_back(const V *theta, V *gradient, const Waiting *waiting, int points) {
+    V d[NEURONS * TILE];
+    UNROLL for (int t = 0; t < points; t++) d[(NEURONS - 1) * TILE + t] = broadcast(1);
+#define FALL(place, below, n_in, n_out) \
+    gain(gradient + place, waiting->sums + (below) * TILE, d + (below + n_in) * TILE, waiting->residuals, n_in, n_out, \
+         points); \
+    if (below) fall(theta + place, 0, waiting->on + (below) * TILE, d + (below + n_in) * TILE, d + (below) * TILE, n_in, \
+                    n_out, points);
+    LAYERS_BACK(FALL)
+}
+
+#if TILE != 4
+#error narrow networks are compiled for 4 pieces at a time
+#endif
+APART void carry_back(const Work *work, const V *theta, V *gradient, Waiting *waiting) {
+    if (waiting->count == 1) fall_back(theta, gradient, waiting, 1);
+    else if (waiting->count == 2) fall_back(theta, gradient, waiting, 2);
+    else if (waiting->count == 3) fall_back(theta, gradient, waiting, 3);
+    else fall_back(theta, gradient, waiting, TILE);
+    waiting->count = 0;
+}
+#else
 INLINE void carry_back(const Work *work, const V *theta, V *gradient, Waiting *waiting) {
     const long *widths = work->widths;
     V *d = waiting->d, *next = waiting->below, *r0 = waiting->residuals;
@@ -260,7 +288,7 @@ INLINE void carry_back(const Work *work, const V *theta, V *gradient, Waiting *w
         d[t] = broadcast(1);
         if (t < waiting->count) continue;
         r0[t] = broadcast(0);
-        for (long k = 0; k < above; k++) waiting->values[k * TILE + t] = waiting->sums[k * TILE + t] = broadcast(0);
+        for (long k = 0; k < above; k++) waiting->on[k * TILE + t] = (M){0}, waiting->sums[k * TILE + t] = broadcast(0);
     }
     const V *weight = theta + work->parameters;
     gradient += work->parameters;
@@ -274,36 +302,45 @@ INLINE void carry_back(const Work *work, const V *theta, V *gradient, Waiting *w
             gradient[n_in * n_out + i] = sum;
         }
         if (layer == 1) break;
-        backward(weight, d, waiting->values + above * TILE, next, n_in, n_out);
+        backward(weight, d, 0, waiting->on + above * TILE, next, n_in, n_out);
         V *spare = d;
         d = next, next = spare;
     }
     waiting->count = 0;
 }
+#endif
 
-static void train_group(const Work *work, long group, V *gradient, V *h, V *s, Waiting *waiting) {
+static void train_group(const Work *work, long group, V *gradient, V *h, V *s, Waiting *waiting, V *rest) {
     V *slab = work->memory + group * (1 + work->states) * work->parameters;
     const REAL scale = (REAL)(work->sign * 2) / (REAL)work->rows;
     const INT rows = (INT)work->rows;
     const long width = work->widths[1];
     const int shallow = work->layers == 2;
+    const Crossings crossings = few_points(work) ? crossings_in(rest, work) : (Crossings){0};
+    const REAL low = -work->inputs[0], high = work->inputs[rows - 1];
+    const REAL margin = (low > high ? low : high) * (4 * ULP);
     long top = 1;
     while (2 * top < work->rows) top *= 2;
     for (long step = 0; step < work->steps; step++) {
+        if (crossings.table) {
+            cross(work, slab, gradient, &crossings, scale);
+            update_group(work, step, slab, gradient);
+            continue;
+        }
         memset(gradient, 0, (size_t)work->parameters * sizeof(V));
-        Piece piece = {.begin = (I){0}};
+        Piece piece = {.begin = (I){0}, .x0 = broadcast(work->inputs[0])};
         D moments[MOMENTS];
         for (int which = 0; which < MOMENTS; which++) moments[which] = (D){0};
         if (shallow) kinks(slab, h, s, width);
         I pieces = {0};
-        for (I inside; any(inside = piece.begin < rows); piece.begin = piece.end) {
+        V next;
+        for (I inside; any(inside = piece.begin < rows); piece.begin = piece.end, piece.x0 = next) {
             pieces -= inside;
-            piece.x0 = look_up(work->inputs, (piece.begin & inside) | ((rows - 1) & ~inside));
             if (shallow) {
-                march_shallow(work, slab, gradient, &piece, moments, h, s, scale, top);
+                march_shallow(work, slab, gradient, &piece, moments, h, s, &next, scale, top);
                 continue;
             }
-            march(work, slab, &piece, moments, waiting, h, s, scale, top);
+            march(work, slab, &piece, moments, waiting, h, s, &next, scale, margin, top);
             if (waiting->count == TILE) carry_back(work, slab, gradient, waiting);
         }
         if (waiting->count) carry_back(work, slab, gradient, waiting);
@@ -320,12 +357,38 @@ int train(Work *work) {
         total += work->widths[layer];
         if (work->widths[layer] > widest) widest = work->widths[layer];
     }
-    V *room = reserve(work->parameters + 2 * total + (2 * total + 1 + 2 * widest) * TILE);
+    const long crossings = few_points(work) ? crossings_room(work) : 0;
+    const long masks = (total * TILE * (long)sizeof(M) + (long)sizeof(V) - 1) / (long)sizeof(V);
+    V *room = reserve(work->parameters + 2 * total + (total + 1 + 2 * widest) * TILE + masks + crossings);
     if (!room) return 1;
-    V *h = room + work->parameters, *s = h + total, *values = s + total, *sums = values + total * TILE;
-    V *residuals = sums + total * TILE, *d = residuals + TILE, *below = d + widest * TILE;
-    Waiting waiting = {values, sums, residuals, d, below, 0};
-    for (long group; (group = take(work)) < work->groups;) train_group(work, group, room, h, s, &waiting);
+    V *h = room + work->parameters, *s = h + total, *sums = s + total, *residuals = sums + total * TILE;
+    V *d = residuals + TILE, *below = d + widest * TILE, *on = below + widest * TILE, *rest = on + masks;
+    Waiting waiting = {(M *)on, sums, residuals, d, below, 0};
+    for (long group; (group = take(work)) < work->groups;) train_group(work, group, room, h, s, &waiting, rest);
     free(room);
+    return 0;
+}
+
+/* Gather networks into groups of other lanes, which threads share as in `train`. Lanes go one by one where
+   the memory has too many numbers for INT. */
+int regroup(Work *work) {
+    const long rows = (1 + work->states) * work->parameters, numbers = rows * LANES;
+    const int whole = sizeof(INT) == sizeof(int64_t) || work->groups * numbers <= INT32_MAX;
+    const REAL *memory = (const REAL *)work->memory;
+    for (long group; (group = take(work)) < work->moving;) {
+        const int64_t *sources = work->sources + group * LANES;
+        V *to = work->moved + group * rows;
+        if (whole) {
+            I from;
+            for (int lane = 0; lane < LANES; lane++)
+                from[lane] = (INT)(sources[lane] / LANES * numbers + sources[lane] % LANES);
+            for (long row = 0; row < rows; row++) to[row] = look_up(memory + row * LANES, from);
+            continue;
+        }
+        for (int lane = 0; lane < LANES; lane++) {
+            const REAL *from = memory + sources[lane] / LANES * numbers + sources[lane] % LANES;
+            for (long row = 0; row < rows; row++) to[row][lane] = from[row * LANES];
+        }
+    }
     return 0;
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,8 @@ from verify.simulation.fused.library import Slabs, Work, aligned, pointer, run, 
 __all__ = ["reason_against", "train"]
 
 _STEPS_AT_ONCE = 1 << 14
-_FIRST_STEPS = (
-    32  # before replicas are put together that have about as many pieces; again after 4, 16, ... times as many
-)
+_FIRST_STEPS = 8  # before replicas are put together that have about as many pieces
+_STEPS_BETWEEN = 32  # and before it is done again, as long as it is worth the while
 _NARROW = 8  # layers that have few linear pieces, of which fewer then wait for the way back
 _CELLS = 4  # of the input axis, for each point
 
@@ -77,15 +77,18 @@ def train(
     by = stepper(optimizer, dtype, epsilon)
     kernel = _kernel(dtype, architecture)
     slabs = Slabs(start, by, dtype)
-    inputs, moments, centre = _sorted_moments(rows)
+    inputs, labels, moments, centre = _sorted_moments(rows)
     widths = np.array(architecture.widths, dtype=np.int64)
-    length = float(inputs[-1]) - float(inputs[0])
-    guesses = np.zeros(_CELLS * len(inputs), dtype=np.int64 if dtype == torch.float64 else np.int32)
+    span, using = float(inputs[-1]) - float(inputs[0]), threads or torch.get_num_threads()
+    cells = _CELLS * len(inputs)
+    density = cells / span if span else 0.0
+    guesses = np.zeros(cells + 2, dtype=np.int64 if dtype == torch.float64 else np.int32)
     pieces = aligned((slabs.groups, slabs.lanes), guesses.dtype)
-    done = 0
+    done, length = 0, _FIRST_STEPS
     for checkpoint in checkpoints:
-        for first, last in _stretches(done, checkpoint):
-            table, branches = by.schedule.rows(first, last)
+        while done < checkpoint:
+            steps = min(length, checkpoint - done)
+            table, branches = by.schedule.rows(done, done + steps)
             scalars = np.ascontiguousarray(table, dtype=slabs.dtype)
             work = Work(
                 layers=architecture.depth,
@@ -96,9 +99,10 @@ def train(
                 memory=pointer(slabs.memory),
                 rows=len(inputs),
                 inputs=pointer(inputs),
+                labels=pointer(labels),
                 sign=-1 if optimizer.settings.get("maximize") else 1,
-                first=first,
-                steps=last - first,
+                first=done,
+                steps=steps,
                 scalar_count=scalars.shape[1],
                 scalars=pointer(scalars),
                 branch=pointer(branches),
@@ -107,29 +111,31 @@ def train(
                 centre=centre,
                 guesses=pointer(guesses),
                 cells=len(guesses),
-                cells_per_unit=len(guesses) / length if length else 0.0,
+                cells_per_unit=density,
+                cells_before=float(inputs[0]) * density,
                 pieces=pointer(pieces),
             )
-            if not first:
+            if not done:
                 kernel.guess(ctypes.byref(work), ctypes.c_void_p(pointer(guesses)))
-            run(kernel, work, threads or torch.get_num_threads())
-            slabs.regroup(pieces)
-        done = checkpoint
+            run(kernel.train, work, using)
+            done += steps
+            if steps < length:
+                continue
+            moved = slabs.regroup(pieces, partial(_move, kernel, work, using))
+            length = min(2 * length, _STEPS_BETWEEN if moved else _STEPS_AT_ONCE)
         yield slabs.read()
 
 
-def _stretches(done: int, until: int) -> Iterator[tuple[int, int]]:
-    """Stretches of steps after which replicas are regrouped: ever longer ones, since fewer and fewer kinks move."""
-    first = done
-    while first < until:
-        last = min(until, max(_FIRST_STEPS, 4 * first), first + _STEPS_AT_ONCE)
-        yield first, last
-        first = last
+def _move(
+    kernel: ctypes.CDLL, work: Work, threads: int, sources: npt.NDArray[np.int64], moved: npt.NDArray[np.floating]
+) -> None:
+    work.sources, work.moved, work.moving = pointer(sources), pointer(moved), len(sources) // kernel.lanes()
+    run(kernel.regroup, work, threads)
 
 
 def _sorted_moments(
     rows: TrainingRows,
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64], float]:
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArray[np.float64], float]:
     """Inputs in ascending order; prefix sums of 1, x - c, (x - c)^2, y, y (x - c), each from 0 points on; and c."""
     inputs, labels = rows.inputs.numpy()[:, 0], rows.labels.numpy()[:, 0]
     order = np.argsort(inputs, kind="stable")
@@ -138,4 +144,5 @@ def _sorted_moments(
     u = x - centre
     columns = np.stack([np.ones_like(u), u, u * u, y, y * u])
     sums = np.concatenate([np.zeros((len(columns), 1), dtype=np.longdouble), np.cumsum(columns, axis=1)], axis=1)
-    return np.ascontiguousarray(inputs[order]), np.ascontiguousarray(sums, dtype=np.float64), centre
+    padded = np.concatenate([[-np.inf], inputs[order], [np.inf, np.inf]]).astype(inputs.dtype)
+    return padded[1:-2], np.ascontiguousarray(labels[order]), np.ascontiguousarray(sums, dtype=np.float64), centre

@@ -10,6 +10,9 @@
 #include "work.h"
 
 #include "layers.h"
+#ifdef NEURONS
+#include "narrow.h"
+#endif
 
 /* One hidden layer, scalar input and output: the outgoing weight v_i is taken out of the sums over the points, so that
    a neuron costs six operations a point. gradient holds the sums until `finish_scalar` multiplies them. */
@@ -47,10 +50,6 @@ INLINE void tile_scalar(const V *theta, V *gradient, long width, const V *x, con
 }
 
 #ifdef NEURONS
-/* A narrow network, all layers written out, so that what goes from layer to layer stays in registers: NEURONS of them in
-   all layers; LAYERS(DO) and LAYERS_BACK(DO) are DO(place of the parameters, neurons below, n_in, n_out) for each layer,
-   from the first and from the last on. */
-
 INLINE void rise(const V *theta, const V *h, V *out, int n_in, int n_out, int rectify) {
     UNROLL for (int i = 0; i < n_out; i++) {
         V sum[TILE];
@@ -60,35 +59,6 @@ INLINE void rise(const V *theta, const V *h, V *out, int n_in, int n_out, int re
             UNROLL for (int t = 0; t < TILE; t++) sum[t] += w * h[k * TILE + t];
         }
         UNROLL for (int t = 0; t < TILE; t++) out[i * TILE + t] = rectify ? relu(sum[t]) : sum[t];
-    }
-}
-
-INLINE void gain(V *gradient, const V *h, const V *d, int n_in, int n_out) {
-    UNROLL for (int i = 0; i < n_out; i++) {
-        UNROLL for (int k = 0; k < n_in; k++) {
-            V sum = gradient[i * n_in + k];
-            UNROLL for (int t = 0; t < TILE; t++) sum += d[i * TILE + t] * h[k * TILE + t];
-            gradient[i * n_in + k] = sum;
-        }
-        V sum = d[i * TILE];
-        UNROLL for (int t = 1; t < TILE; t++) sum += d[i * TILE + t];
-        gradient[n_in * n_out + i] += sum;
-    }
-}
-
-INLINE void fall(const V *theta, const V *h, const V *d, V *below, int n_in, int n_out) {
-    UNROLL for (int k = 0; k < n_in; k++) {
-        V sum[TILE];
-        UNROLL for (int t = 0; t < TILE; t++) sum[t] = theta[k] * d[t];
-        UNROLL for (int i = 1; i < n_out - 1; i++) {
-            const V w = theta[i * n_in + k];
-            UNROLL for (int t = 0; t < TILE; t++) sum[t] += w * d[i * TILE + t];
-        }
-        UNROLL for (int t = 0; t < TILE; t++) {
-            const M on = active(h[k * TILE + t]);
-            if (n_out == 1) below[k * TILE + t] = where(on, sum[t]);
-            else below[k * TILE + t] = fma_only(on, sum[t], theta[(n_out - 1) * n_in + k], d[(n_out - 1) * TILE + t]);
-        }
     }
 }
 
@@ -103,8 +73,8 @@ INLINE void tile(const V *theta, V *gradient, const V *x, const V *y, V scale, i
         d[at] = t < points ? (h[at] - y[i * TILE + t]) * scale : broadcast(0);
     }
 #define FALL(place, below, n_in, n_out) \
-    gain(gradient + place, h + (below) * TILE, d + (below + n_in) * TILE, n_in, n_out); \
-    if (below) fall(theta + place, h + (below) * TILE, d + (below + n_in) * TILE, d + (below) * TILE, n_in, n_out);
+    gain(gradient + place, h + (below) * TILE, d + (below + n_in) * TILE, 0, n_in, n_out, TILE); \
+    if (below) fall(theta + place, h + (below) * TILE, 0, d + (below + n_in) * TILE, d + (below) * TILE, n_in, n_out, TILE);
     LAYERS_BACK(FALL)
 }
 #else
@@ -130,7 +100,7 @@ INLINE void tile(const Work *work, const V *theta, V *gradient, const V *y, V *h
         gather(d, in, gradient, n_in, n_out);
         gather_biases(d, gradient + n_in * n_out, n_out);
         if (layer == 1) break;
-        backward(weight, d, in, e, n_in, n_out);
+        backward(weight, d, in, 0, e, n_in, n_out);
         V *spare = d;
         d = e, e = spare;
     }

@@ -39,8 +39,9 @@ INLINE void forward_sized(const V *weight, const V *bias, const V *h, V *out, lo
     for (; i < n_out; i++) forward_units(weight + i * n_in, bias + i, h, out + i * TILE, n_in, 1, rectify);
 }
 
-/* below_k = (sum_i W_ik d_i) where neuron k is active, else 0. */
-INLINE void backward_units(const V *weight, const V *d, const V *h, V *below, long n_in, long n_out, int units) {
+/* below_k = (sum_i W_ik d_i) where neuron k is active, else 0; `on` says where if it is given, h else. */
+INLINE void backward_units(const V *weight, const V *d, const V *h, const M *on, V *below, long n_in, long n_out,
+                           int units) {
     for (int t = 0; t < TILE; t += UT) {
         V sum[UNITS][UT];
         UNROLL for (int k = 0; k < units; k++) UNROLL for (int p = 0; p < UT; p++) sum[k][p] = broadcast(0);
@@ -53,16 +54,17 @@ INLINE void backward_units(const V *weight, const V *d, const V *h, V *below, lo
             }
         }
         UNROLL for (int k = 0; k < units; k++) UNROLL for (int p = 0; p < UT; p++)
-            below[k * TILE + t + p] = where(active(h[k * TILE + t + p]), sum[k][p]);
+            below[k * TILE + t + p] = where(on ? on[k * TILE + t + p] : active(h[k * TILE + t + p]), sum[k][p]);
     }
 }
 
-INLINE void backward_sized(const V *weight, const V *d, const V *h, V *below, long n_in, long n_out) {
+INLINE void backward_sized(const V *weight, const V *d, const V *h, const M *on, V *below, long n_in, long n_out) {
+#define FROM(k) weight + k, d, h + k * TILE, on ? on + k * TILE : 0, below + k * TILE, n_in, n_out
     long k = 0;
-    for (; k + UNITS <= n_in; k += UNITS)
-        backward_units(weight + k, d, h + k * TILE, below + k * TILE, n_in, n_out, UNITS);
-    for (; k + 2 <= n_in; k += 2) backward_units(weight + k, d, h + k * TILE, below + k * TILE, n_in, n_out, 2);
-    for (; k < n_in; k++) backward_units(weight + k, d, h + k * TILE, below + k * TILE, n_in, n_out, 1);
+    for (; k + UNITS <= n_in; k += UNITS) backward_units(FROM(k), UNITS);
+    for (; k + 2 <= n_in; k += 2) backward_units(FROM(k), 2);
+    for (; k < n_in; k++) backward_units(FROM(k), 1);
+#undef FROM
 }
 
 /* gradient_ik += sum_t d_i h_k */
@@ -112,9 +114,9 @@ INLINE void forward(const V *weight, const V *bias, const V *h, V *out, long n_i
     else forward_sized(weight, bias, h, out, n_in, n_out, rectify);
 }
 
-INLINE void backward(const V *weight, const V *d, const V *h, V *below, long n_in, long n_out) {
-    if (n_in == WIDTH && n_out == WIDTH) backward_sized(weight, d, h, below, WIDTH, WIDTH);
-    else backward_sized(weight, d, h, below, n_in, n_out);
+INLINE void backward(const V *weight, const V *d, const V *h, const M *on, V *below, long n_in, long n_out) {
+    if (n_in == WIDTH && n_out == WIDTH) backward_sized(weight, d, h, on, below, WIDTH, WIDTH);
+    else backward_sized(weight, d, h, on, below, n_in, n_out);
 }
 
 INLINE void gather(const V *d, const V *h, V *gradient, long n_in, long n_out) {

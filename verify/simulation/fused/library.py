@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,8 +23,9 @@ __all__ = ["Slabs", "Stepper", "Work", "aligned", "pointer", "run", "schedule", 
 
 Floats = npt.NDArray[np.floating[Any]]
 T = TypeVar("T", bound=np.generic)
+Move = Callable[[npt.NDArray[np.int64], npt.NDArray[Any]], None]  # from which lanes, and where to, one after the other
 _ALIGNMENT = 64
-_WORTHWHILE = 0.9  # of the time before: what regrouping must at least promise
+_WORTHWHILE = 0.95  # of a group's time, spent on its average lane: then nothing is regrouped
 
 
 class Work(ctypes.Structure):
@@ -56,7 +58,11 @@ class Work(ctypes.Structure):
         ("guesses", ctypes.c_void_p),
         ("cells", ctypes.c_long),
         ("cells_per_unit", ctypes.c_double),
+        ("cells_before", ctypes.c_double),
         ("pieces", ctypes.c_void_p),
+        ("moved", ctypes.c_void_p),
+        ("sources", ctypes.c_void_p),
+        ("moving", ctypes.c_long),
     ]
 
 
@@ -115,7 +121,7 @@ def stepper(optimizer: ResolvedOptimizer, dtype: torch.dtype, epsilon: Epsilon) 
 class Slabs:
     """Parameters and states of a block as the kernels keep them: (groups, 1 + states, parameters, lanes).
 
-    Lane after lane holds the replicas in `order`; the lanes that are left over repeat the last one.
+    order: the replica of each lane; the lanes that are left over repeat the last one.
     """
 
     def __init__(self, start: Parameters, by: Stepper, dtype: torch.dtype) -> None:
@@ -123,42 +129,46 @@ class Slabs:
         self.shapes = [layer.weight.shape[1:] for layer in start]
         self.replicas, self.lanes = len(start[0].bias), by.lanes
         self.groups = -(-self.replicas // self.lanes)
-        self.order = np.arange(self.replicas)
+        self.order = np.minimum(np.arange(self.groups * self.lanes), self.replicas - 1)
         first = by.schedule.start()
         flat = np.concatenate(
             [part.reshape(self.replicas, -1) for each in start for part in (each.weight, each.bias)], 1
         )
         self.parameters = flat.shape[1]
         self.memory = aligned((self.groups, 1 + len(first), self.parameters, self.lanes), self.dtype)
+        self._spare: npt.NDArray[np.floating[Any]] | None = None  # memory to move into
         self.memory[:, 0] = self.spread(flat).transpose(0, 2, 1)
         self.memory[:, 1:] = first[:, None, None]
 
     def spread(self, values: npt.NDArray[T]) -> npt.NDArray[T]:
         """Values (replicas, ...) as (groups, lanes, ...)."""
-        return self._in_lanes(values[self.order])
+        return values[self.order].reshape(self.groups, self.lanes, *values.shape[1:])
 
-    def _in_lanes(self, ordered: npt.NDArray[T]) -> npt.NDArray[T]:
-        missing = self.groups * self.lanes - self.replicas
-        padded = np.concatenate([ordered, np.repeat(ordered[-1:], missing, axis=0)])
-        return padded.reshape(self.groups, self.lanes, *ordered.shape[1:])
+    def regroup(self, costs: npt.NDArray[np.integer[Any]], move: Move) -> bool:
+        """Put replicas of like cost (groups, lanes) together, since a group takes as long as its slowest lane.
 
-    def regroup(self, costs: npt.NDArray[np.integer[Any]]) -> None:
-        """Put replicas of like cost (groups, lanes) together: a group takes as long as its slowest lane.
-
-        No replica's numbers change. Where little would be gained nothing moves.
+        Groups that wait little stay as they are. Of the others the costly ones come first, so that at the end no thread
+        waits long for another. No replica's numbers change. The answer is False where nothing is moved.
         """
-        flat = costs.reshape(-1)[: self.replicas]
-        moves = np.argsort(flat, kind="stable")
-        if self._in_lanes(flat[moves]).max(axis=1).sum() > _WORTHWHILE * costs.max(axis=1).sum():
-            return
-        by_replica = self.memory.transpose(0, 3, 1, 2).reshape(-1, *self.memory.shape[1:3])
-        self.memory[:] = self._in_lanes(by_replica[moves]).transpose(0, 2, 3, 1)
-        self.order = self.order[moves]
+        slowest = costs.max(axis=1)
+        waiting = np.flatnonzero(costs.mean(axis=1) < _WORTHWHILE * slowest)
+        flat = costs[waiting].reshape(-1)
+        moves = np.argsort(-flat, kind="stable")
+        promised = flat[moves].reshape(-1, self.lanes).max(axis=1, initial=0).sum()
+        if promised >= _WORTHWHILE * slowest[waiting].sum():
+            return False
+        lanes = (waiting[:, None] * self.lanes + np.arange(self.lanes)).reshape(-1)
+        if self._spare is None:
+            self._spare = aligned(self.memory.shape, self.dtype)
+        move(lanes[moves], self._spare)
+        self.memory[waiting] = self._spare[: len(waiting)]
+        self.order[lanes] = self.order[lanes[moves]]
+        return True
 
     def read(self) -> Parameters:
         """The parameters now."""
         flat = np.empty((self.replicas, self.parameters))
-        flat[self.order] = self.memory[:, 0].transpose(0, 2, 1).reshape(-1, self.parameters)[: self.replicas]
+        flat[self.order] = self.memory[:, 0].transpose(0, 2, 1).reshape(-1, self.parameters)
         layers, used = [], 0
         for n_out, n_in in self.shapes:
             weight = flat[:, used : used + n_out * n_in].reshape(-1, n_out, n_in)
@@ -175,15 +185,15 @@ def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return raw[offset : offset + size].view(dtype).reshape(shape)
 
 
-def run(library: ctypes.CDLL, work: Work, threads: int) -> None:
+def run(function: Callable[..., int], work: Work, threads: int) -> None:
     """Let threads share the groups of replicas; results do not depend on their number. Fails: MemoryError."""
     work.next = 0
     address = ctypes.byref(work)
     count = max(1, min(threads, work.groups))
     if count == 1:
-        answers = [library.train(address)]
+        answers = [function(address)]
     else:
         with ThreadPoolExecutor(count) as pool:
-            answers = list(pool.map(lambda _: library.train(address), range(count)))
+            answers = list(pool.map(lambda _: function(address), range(count)))
     if any(answers):
         raise MemoryError("no memory for the activations of a block of replicas")

@@ -104,10 +104,17 @@ def update_code(rule: Rule, decay: Decay, epsilon: Epsilon = "torch") -> UpdateC
         body, found = _branch(transition, own)
         bodies.append(body)
         scalars.append(found)
-    cases = "\n".join(f"    if (branch == {number}) {{\n{body}\n    }}" for number, body in enumerate(bodies))
+    steps = "\n".join(
+        f"INLINE void step_{number}(const V *now, V g, const V *scalars, V *then, int exact, M *odd) {{\n{body}\n}}\n"
+        for number, body in enumerate(bodies)
+    )
+    cases = "\n".join(
+        f"    if (branch == {number}) EVERY_COORDINATE(step_{number}, {1 + len(own)}, {len(found)})"
+        for number, found in enumerate(scalars)
+    )
     source = (
         f"/* {rule.id} {decay.value}: {rule.recursion} */\n\n"
-        '#include "lanes.h"\n\n'
+        f'#include "lanes.h"\n\n{steps}\n'
         "void update(int branch, long count, V *slab, const V *gradient, const REAL *scalars) {\n"
         f"{cases}\n}}\n\nint lanes(void) {{ return LANES; }}\n"
     )
@@ -121,19 +128,16 @@ def _outside(transition: Transition) -> Transition:
 
 
 def _branch(transition: Transition, own: list[Symbol]) -> tuple[str, tuple[Expr, ...]]:
-    """The loop over the coordinates, and its scalars."""
+    """The step of a coordinate, and its scalars."""
     hoisted = _Hoist(frozenset({GRADIENT, THETA, *own}))
     results = [hoisted(transition.step.get(state, state)) for state in own] + [hoisted(transition.theta)]
     shared, finals = sympy.cse(results, symbols=sympy.numbered_symbols("x"), order="none")
     printer = _Printer()
-    lines = [f"        const V {symbol} = broadcast(scalars[{n}]);" for n, symbol in enumerate(hoisted.symbols)]
-    lines += ["        for (long i = 0; i < count; i++) {", "            const V theta = slab[i], g = gradient[i];"]
-    lines += [f"            const V {state} = slab[{n + 1} * count + i];" for n, state in enumerate(own)]
-    lines += [f"            const V {symbol} = {printer.doprint(part)};" for symbol, part in shared]
-    for place, final in enumerate(finals):
-        offset = "i" if place == len(own) else f"{place + 1} * count + i"
-        lines.append(f"            slab[{offset}] = {printer.doprint(final)};")
-    lines.append("        }")
+    lines = [f"    const V {symbol} = scalars[{n}];" for n, symbol in enumerate(hoisted.symbols)]
+    lines += [f"    const V {name} = now[{n}];" for n, name in enumerate((THETA, *own))]
+    lines += [f"    const V {symbol} = {printer.doprint(part)};" for symbol, part in shared]
+    places = (*range(1, len(own) + 1), 0)
+    lines += [f"    then[{place}] = {printer.doprint(final)};" for place, final in zip(places, finals, strict=True)]
     return "\n".join(lines), tuple(hoisted.expressions)
 
 
@@ -181,9 +185,10 @@ class _Printer(C99CodePrinter):  # type: ignore[misc]  # sympy has no types
         if exponent == 2:
             return f"SQUARE({base})"
         if abs(exponent) == sympy.Rational(1, 2):
-            return f"SQRT({base})" if exponent > 0 else f"DIVIDE(broadcast(1), SQRT({base}))"
+            root = f"SQRT({base})"
+            return root if exponent > 0 else f"QUOTIENT(broadcast(1), {root}, exact, odd)"
         if exponent == -1:
-            return f"DIVIDE(broadcast(1), {base})"
+            return f"QUOTIENT(broadcast(1), {base}, exact, odd)"
         raise ValueError(f"power {power}: expected 2, -1, 1/2 or -1/2")
 
     def _print_Mul(self, product: Any) -> str:  # noqa: N802
@@ -196,7 +201,7 @@ class _Printer(C99CodePrinter):  # type: ignore[misc]  # sympy has no types
         if not below:
             return f"{sign}{top}"
         bottom = "*".join(self._factor(part.base ** (-part.exp)) for part in below)
-        return f"{sign}DIVIDE({top}, {bottom})"
+        return f"{sign}QUOTIENT({top}, {bottom}, exact, odd)"
 
     def _factor(self, part: Any) -> str:
         text = self._print(part)

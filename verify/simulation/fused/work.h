@@ -30,7 +30,11 @@ typedef struct {
     const void *guesses;   /* exact1d: INT for each cell of [first input, last input], see `close` */
     long cells;
     double cells_per_unit;
+    double cells_before;   /* exact1d: first input times cells_per_unit */
     I *pieces;             /* exact1d: of each group's networks in the last step */
+    V *moved;              /* exact1d: where `regroup` puts what it moves, group after group as in memory */
+    const int64_t *sources; /* exact1d: where each lane's network comes from: group * LANES + lane */
+    long moving;           /* exact1d: groups */
 } Work;
 #define MOMENTS 5
 

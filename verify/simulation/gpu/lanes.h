@@ -193,4 +193,11 @@ INLINE V MAX(V a, V b) { return choose((a > b) | (a != a), a, b); }
 INLINE V MIN(V a, V b) { return choose((a < b) | (a != a), a, b); }
 INLINE V SIGN(V a) { return choose(a > 0, broadcast(1), choose(a < 0, broadcast(-1), a)); }
 INLINE V SQUARE(V a) { return a * a; }
-INLINE V DIVIDE(V a, V b) { return a / b; }
+INLINE V QUOTIENT(V a, V b, int exact, M *odd) { return a / b; }
+#define EVERY_COORDINATE(step, numbers, scalar_count) { /* of one */ \
+    V now[numbers], broadcasts[scalar_count]; \
+    M odd; \
+    UNROLL for (int n = 0; n < scalar_count; n++) broadcasts[n] = broadcast(scalars[n]); \
+    UNROLL for (int n = 0; n < numbers; n++) now[n] = slab[n]; \
+    step(now, *gradient, broadcasts, slab, 0, &odd); \
+}
