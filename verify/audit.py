@@ -55,7 +55,7 @@ from verify.simulation.engine_names import Engine
 from verify.simulation.engines import Choice, choose
 from verify.simulation.forward import FloatData
 from verify.simulation.outcome import Outcome
-from verify.simulation.runs import RunCounts, RunTask, Start, StartCounts, StartTask
+from verify.simulation.runs import CONTROL, CONTROL_FIRST, RunCounts, RunTask, Start, StartCounts, StartTask
 
 __all__ = ["Plan", "PlannedCase", "PlannedStart", "carry_out", "plan", "resolution", "units_of"]
 
@@ -531,7 +531,9 @@ def _settings(planned: Plan) -> dict[str, str | int]:
         "device": planned.device,
         "engine": _engines_in_words(planned),
         "epsilon": simulation.epsilon,
-        "certain at initialization": "not trained" if simulation.skip_certain else "trained",
+        "certain at initialization": f"after the first {CONTROL_FIRST} replicas one in {CONTROL} trained"
+        if simulation.skip_certain
+        else "trained",
     }
 
 

@@ -873,7 +873,7 @@ def certain_task(optimizer: OptimizerSpec, event: Event = DEAD_LAYER, **more: An
     """Many of these networks begin with a dead layer."""
     start = Start(Architecture.parse("1,2,2,1"), parse_initialization("pytorch"), DATA, "float32", 5)
     given = {"reachable": Fraction(1, 100), "steps": 6, "batch": None, "look_every": 3, "skip_certain": True} | more
-    return RunTask(start, optimizer, event, device="cpu", first=3, count=80, **given)
+    return RunTask(start, optimizer, event, device="cpu", first=259, count=80, **given)
 
 
 @events
@@ -911,9 +911,22 @@ def test_minibatches_and_seeds_follow_the_replica_number() -> None:
     assert 0 < skipped.certain < skipped.trials
 
 
+def test_some_of_the_certain_replicas_are_trained_as_a_control() -> None:
+    task = certain_task(OptimizerSpec("sgd"))
+    numbers = np.arange(task.first, task.first + task.count)
+    sure = numbers[runs._certain(task, numbers)]
+    control = sure[sure % runs.CONTROL == 0]
+    assert 0 < len(control) < len(sure) / 2
+    assert run_block(task).certain == len(sure) - len(control)
+    early = dataclasses.replace(task, first=0, count=runs.CONTROL_FIRST)
+    assert runs._certain(early, np.arange(runs.CONTROL_FIRST)).sum() > 5
+    assert run_block(early).certain == 0
+
+
 def test_a_block_of_nothing_but_certain_replicas_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     task = certain_task(OptimizerSpec("sgd"))
     sure = runs._certain(task, np.arange(task.first, task.first + task.count))
+    sure &= np.arange(task.first, task.first + task.count) % runs.CONTROL != 0
     only = dataclasses.replace(task, first=task.first + int(np.flatnonzero(sure)[0]), count=1)
     monkeypatch.setattr(runs, "_train_and_count", None)
     counts = run_block(only)
