@@ -7,8 +7,10 @@ under any two implementations: 19 of 20 stay within 1e-4, half within 1e-5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +32,9 @@ from verify.simulation.eager import Batches, TrainingRows
 from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.engines import Choice, choose, supports
 from verify.simulation.forward import FloatData, find_dead
+from verify.simulation.fused import compiler, exact1d, library
 from verify.simulation.fused import engine as fused
-from verify.simulation.fused import exact1d
-from verify.simulation.fused.library import Slabs, stepper
+from verify.simulation.fused.library import Slabs, Work, pointer, stepper
 from verify.simulation.fused.update import Schedule, update_code
 from verify.simulation.outcome import Outcome
 from verify.simulation.runs import RunTask, Start, run_block
@@ -50,6 +52,34 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+Plant = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+    """Puts a wrong text for a right one in a source or header of the kernels, for the rest of a test."""
+    sources = tmp_path / "sources"
+    shutil.copytree(compiler.SOURCES, sources, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    caches = library.source, compiler._header
+
+    def clear() -> None:
+        for cache in caches:
+            cache.cache_clear()
+
+    def put(name: str, right: str, wrong: str) -> None:
+        text = (sources / name).read_text(encoding="utf-8")
+        assert right in text
+        (sources / name).write_text(text.replace(right, wrong), encoding="utf-8")
+        clear()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compiler, "SOURCES", sources)
+        patched.setattr(library, "SOURCES", sources)
+        clear()
+        yield put
+    clear()
 
 
 def data_set(inputs: int = 1, outputs: int = 1, rows: int = 23) -> DataSet:
@@ -277,20 +307,59 @@ def test_blocks_and_threads_do_not_matter(engine: Engine, dtype: str) -> None:
         assert part.tobytes() == np.ascontiguousarray(whole[np.array(numbers)]).tobytes()
 
 
-def test_replicas_of_like_cost_are_put_together_and_read_in_their_order() -> None:
+def numbers_of(slabs: Slabs) -> npt.NDArray[np.floating[Any]]:
+    """Parameters and states of each lane (groups * lanes, 1 + states, parameters)."""
+    return slabs.memory.transpose(0, 3, 1, 2).reshape(-1, *slabs.memory.shape[1:3])
+
+
+def check_regrouping(by_kernel: bool) -> None:
+    """Costly replicas first, each with all its numbers; a group that waits for none stays; then nothing more moves."""
     of = start("1,5,3,1", dtype="float32")
-    initial = of.draw(np.arange(37))
+    initial = of.draw(np.arange(70))
     by = stepper(resolve(OptimizerSpec("adam"), prove=False), torch.float32, "torch")
     slabs = Slabs(initial, by, torch.float32)
-    costs = slabs.spread(np.random.default_rng(1).integers(0, 1000, 37))
-    slabs.regroup(costs)
-    moved = slabs.spread(costs.reshape(-1)[:37])
-    assert np.array_equal(np.sort(moved.reshape(-1)[:37]), moved.reshape(-1)[:37])
-    assert not np.array_equal(slabs.order, np.arange(37))
+    random = np.random.default_rng(1)
+    of_each = random.random((70, *slabs.memory.shape[1:3]), dtype=np.float32)
+    of_each[:, 0] = flat(initial)
+    slabs.memory[:] = slabs.spread(of_each).transpose(0, 2, 3, 1)
+    costs_of_each = random.integers(0, 1000, 70)
+    costs_of_each[slabs.lanes : 2 * slabs.lanes] = 500
+    kernel = exact1d._kernel(torch.float32, of.architecture)
+
+    def move(sources: npt.NDArray[np.int64], moved: npt.NDArray[Any]) -> None:
+        if by_kernel:
+            states, parameters = slabs.memory.shape[1] - 1, slabs.parameters
+            kept = Work(parameters=parameters, states=states, groups=slabs.groups, memory=pointer(slabs.memory))
+            exact1d._move(kernel, kept, 1, sources, moved)
+            return
+        there = numbers_of(slabs)[sources].reshape(-1, slabs.lanes, *moved.shape[1:3])
+        moved[: len(there)] = there.transpose(0, 2, 3, 1)
+
+    before = slabs.spread(costs_of_each)
+    assert slabs.regroup(before, move)
+    costs = slabs.spread(costs_of_each)
+    others = np.delete(costs, 1, axis=0).reshape(-1)
+    assert np.array_equal(others, -np.sort(-others))
+    assert np.array_equal(slabs.order.reshape(slabs.groups, -1)[1], np.arange(slabs.lanes, 2 * slabs.lanes))
+    assert costs.max(axis=1).sum() < before.max(axis=1).sum()
+    assert np.array_equal(np.unique(slabs.order), np.arange(70))
+    assert np.array_equal(numbers_of(slabs), of_each[slabs.order])
     assert flat(slabs.read()).tobytes() == flat(initial).tobytes()
-    before = slabs.order.copy()
-    slabs.regroup(moved)
-    assert np.array_equal(slabs.order, before)
+    order = slabs.order.copy()
+    assert not slabs.regroup(costs, move)
+    assert np.array_equal(slabs.order, order)
+    assert np.array_equal(numbers_of(slabs), of_each[order])
+
+
+@pytest.mark.parametrize("by_kernel", [False, True], ids=["moved by numpy", "moved by the kernel"])
+def test_replicas_of_like_cost_are_put_together_and_read_in_their_order(by_kernel: bool) -> None:
+    check_regrouping(by_kernel)
+
+
+def test_states_left_behind_are_seen(plant: Plant) -> None:
+    plant("exact1d.c", "for (long row = 0; row < rows; row++)", "for (long row = 0; row < work->parameters; row++)")
+    with pytest.raises(AssertionError):
+        check_regrouping(True)
 
 
 @compiled
@@ -368,45 +437,58 @@ def test_one_bad_replica_does_not_touch_its_neighbours(engine: Engine) -> None:
 # --- faults that the tests above must see ---------------------------------------------------------------------------
 
 NARROW, WIDE = "1,5,3,1", "1,9,3,1"
-FAULTS: dict[str, tuple[str, str, str]] = {
-    "residual of the wrong sign": (WIDE, "in[i * TILE + t] - y[i * TILE + t]", "y[i * TILE + t] - in[i * TILE + t]"),
-    "factor 2 lost": (WIDE, "work->sign * 2 /", "work->sign /"),
-    "a layer's bias gradient lost": (WIDE, "gather_biases(d, gradient + n_in * n_out, n_out);", ""),
-    "the last tile's points counted twice": (WIDE, "t < points ? (in", "1 ? (in"),
-    "written out: residual of the wrong sign": (NARROW, "h[at] - y[i * TILE + t]", "y[i * TILE + t] - h[at]"),
-    "written out: a bias gradient lost": (NARROW, "gradient[n_in * n_out + i] += sum;", ""),
-    "written out: the last tile's points counted twice": (NARROW, "d[at] = t < points ?", "d[at] = 1 ?"),
-    "written out: the last neuron above forgotten": (NARROW, "fma_only(on, sum[t],", "where(on, sum[t]); (void)("),
+FAULTS: dict[str, tuple[str, str, str, str]] = {
+    "residual of the wrong sign": (
+        WIDE,
+        "kernel.c",
+        "in[i * TILE + t] - y[i * TILE + t]",
+        "y[i * TILE + t] - in[i * TILE + t]",
+    ),
+    "factor 2 lost": (WIDE, "kernel.c", "work->sign * 2 /", "work->sign /"),
+    "a layer's bias gradient lost": (WIDE, "kernel.c", "gather_biases(d, gradient + n_in * n_out, n_out);", ""),
+    "the last tile's points counted twice": (WIDE, "kernel.c", "t < points ? (in", "1 ? (in"),
+    "written out: residual of the wrong sign": (
+        NARROW,
+        "kernel.c",
+        "h[at] - y[i * TILE + t]",
+        "y[i * TILE + t] - h[at]",
+    ),
+    "written out: a bias gradient lost": (
+        NARROW,
+        "narrow.h",
+        "r ? sum : gradient[n_in * n_out + i] + sum;",
+        "r ? sum : gradient[n_in * n_out + i];",
+    ),
+    "written out: the last tile's points counted twice": (NARROW, "kernel.c", "d[at] = t < points ?", "d[at] = 1 ?"),
+    "written out: the last neuron above forgotten": (
+        NARROW,
+        "narrow.h",
+        "fma_only(here, sum[t],",
+        "where(here, sum[t]); (void)(",
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_planted_faults_are_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    widths, right, wrong = FAULTS[fault]
-    text = fused.source("kernel.c")
-    assert right in text
-    monkeypatch.setattr(fused, "source", lambda name: text.replace(right, wrong))
+def test_planted_faults_are_seen(fault: str, plant: Plant) -> None:
+    widths, *what = FAULTS[fault]
+    plant(*what)
     with pytest.raises(AssertionError):
         check_agreement(start(widths), Engine.FUSED, "sgd")
 
 
 @compiled
-def test_a_derivative_of_1_at_0_is_seen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = fused if engine is Engine.FUSED else exact1d
-    text = module.source("kernel.c" if engine is Engine.FUSED else "exact1d.c")
-    fault = '#include "work.h"\nINLINE M at_least(V h) { return active(h + (REAL)1e-30); }\n#define active at_least\n'
-    monkeypatch.setattr(module, "source", lambda name: text.replace('#include "work.h"', fault))
+def test_a_derivative_of_1_at_0_is_seen(engine: Engine, plant: Plant) -> None:
+    right = '#include "work.h"'
+    wrong = right + "\nINLINE M at_least(V h) { return active(h + (REAL)1e-30); }\n#define active at_least\n"
+    plant("kernel.c" if engine is Engine.FUSED else "exact1d.c", right, wrong)
     assert move_of_the_dead(engine, "float32") > 1e-3
 
 
-def test_a_carried_sum_in_the_exact_engine_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_carried_sum_in_the_exact_engine_is_seen(plant: Plant) -> None:
     """What the prototype did: a pre-activation that is 0 came out as a rounding error of sums."""
-    text = exact1d.source("exact1d.c")
     right = "value[i] = z[i], slope[i] = p[i];"
-    assert right in text
-    monkeypatch.setattr(
-        exact1d, "source", lambda name: text.replace(right, "value[i] = (z[i] + 1) - 1 + (REAL)1e-9, slope[i] = p[i];")
-    )
+    plant("exact1d.c", right, "value[i] = (z[i] + 1) - 1 + (REAL)1e-9, slope[i] = p[i];")
     assert move_of_the_dead(Engine.EXACT1D, "float32") > 1e-3
 
 

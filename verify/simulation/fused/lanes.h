@@ -118,7 +118,7 @@ INLINE int some(M m) { return m != 0; }
 INLINE V where(M m, V a) { return (V)_mm512_maskz_mov_pd(m, (__m512d)a); }
 INLINE V choose(M m, V a, V b) { return (V)_mm512_mask_mov_pd((__m512d)b, m, (__m512d)a); }
 INLINE V negative_where(M m, V a) { return (V)_mm512_mask_sub_pd((__m512d)a, m, _mm512_setzero_pd(), (__m512d)a); }
-INLINE V min_where(M m, V least, V a) { return (V)_mm512_mask_min_pd((__m512d)least, m, (__m512d)least, (__m512d)a); }
+INLINE V min_where(M m, V least, V a) { return (V)_mm512_mask_min_pd((__m512d)least, m, (__m512d)a, (__m512d)least); }
 INLINE M not_less(V a, V b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GE_OQ); }
 INLINE V add_where(M m, V sum, V a) { return (V)_mm512_mask_add_pd((__m512d)sum, m, (__m512d)sum, (__m512d)a); }
 INLINE V fma_where(M m, V sum, V a, V b) {
@@ -134,7 +134,7 @@ INLINE int some(M m) { return m != 0; }
 INLINE V where(M m, V a) { return (V)_mm512_maskz_mov_ps(m, (__m512)a); }
 INLINE V choose(M m, V a, V b) { return (V)_mm512_mask_mov_ps((__m512)b, m, (__m512)a); }
 INLINE V negative_where(M m, V a) { return (V)_mm512_mask_sub_ps((__m512)a, m, _mm512_setzero_ps(), (__m512)a); }
-INLINE V min_where(M m, V least, V a) { return (V)_mm512_mask_min_ps((__m512)least, m, (__m512)least, (__m512)a); }
+INLINE V min_where(M m, V least, V a) { return (V)_mm512_mask_min_ps((__m512)least, m, (__m512)a, (__m512)least); }
 INLINE M not_less(V a, V b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GE_OQ); }
 INLINE V add_where(M m, V sum, V a) { return (V)_mm512_mask_add_ps((__m512)sum, m, (__m512)sum, (__m512)a); }
 INLINE V fma_where(M m, V sum, V a, V b) {
@@ -150,7 +150,7 @@ INLINE V choose(M m, V a, V b) { return SELECT(m, a, b); }
 INLINE V negative_where(M m, V a) { return SELECT(m, -a, a); }
 INLINE V where(M m, V a) { return (V)((I)a & m); }
 INLINE V relu(V z) { return where(active(z), z); }
-INLINE V min_where(M m, V least, V a) { return SELECT(m & (a < least), a, least); }
+INLINE V min_where(M m, V least, V a) { return SELECT(m & (a < least), a, least); } /* a NaN is no minimum */
 INLINE M not_less(V a, V b) { return a >= b; }
 INLINE V add_where(M m, V sum, V a) { return sum + where(m, a); }
 INLINE V fma_where(M m, V sum, V a, V b) { return SELECT(m, sum + a * b, sum); }
