@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -21,9 +26,10 @@ from verify.cli import main
 from verify.executors import InProcess
 from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
+from verify.simulation.draw import Layer
 from verify.simulation.eager import TrainingRows
 from verify.simulation.engine_names import Engine
-from verify.simulation.engines import Choice, choose
+from verify.simulation.engines import Choice, choose, train
 from verify.simulation.fused import compiler, library
 from verify.simulation.runs import RunTask
 
@@ -40,13 +46,62 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the package that brings one."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A path without compilers, and a package ziglang that hands everything to the real one; where it keeps notes."""
+    real, path, notes = compiler.compiler().command, os.environ["PATH"], tmp_path / "calls"
+    folder = tmp_path / "site" / "ziglang"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "__main__.py").write_text(
+        f"import os, sys\nos.environ['PATH'] = {path!r}\n"
+        f"with open({str(notes)!r}, 'a') as notes:\n    print(sys.argv[1], file=notes)\n"
+        f"os.execv({real[0]!r}, [*{real!r}, *sys.argv[2:]])\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.delitem(sys.modules, "ziglang", raising=False)
+    monkeypatch.syspath_prepend(folder.parent)
+    monkeypatch.setenv("PYTHONPATH", str(folder.parent))
+    return notes
 
 
 def chosen(engine: Engine) -> Choice:
-    rows = TrainingRows(torch.zeros((60, 1)), torch.zeros((60, 1)))
+    rows = TrainingRows(*torch.zeros((2, 60, 1), dtype=torch.float64))
     return choose(engine, Architecture.parse("1,5,1"), rows, resolve(OptimizerSpec("sgd"), prove=False), None)
+
+
+def trained(engine: Engine) -> npt.NDArray[np.float64]:
+    """The parameters of 17 networks after 5 steps on 60 points."""
+    numbers = np.random.default_rng(1)
+    points = torch.linspace(-1, 1, 60, dtype=torch.float64)[:, None]
+    start = tuple(Layer(numbers.normal(size=(17, n, m)), numbers.normal(size=(17, n))) for n, m in ((5, 1), (1, 5)))
+    steps = train(
+        start,
+        TrainingRows(points, points**2),
+        resolve(OptimizerSpec("sgd"), prove=False),
+        Architecture.parse("1,5,1"),
+        lambda step: None,
+        (5,),
+        lambda step: 0,
+        engine=engine,
+        threads=1,
+    )
+    (after,) = steps
+    return np.concatenate([part.reshape(17, -1) for layer in after for part in (layer.weight, layer.bias)], axis=1)
+
+
+def check_training() -> None:
+    expected = trained(Engine.EAGER)
+    for engine in (Engine.FUSED, Engine.EXACT1D):
+        np.testing.assert_allclose(trained(engine), expected, rtol=1e-10, atol=1e-10)
 
 
 def answer(number: int) -> int:
@@ -58,12 +113,80 @@ def answer(number: int) -> int:
 
 @pytest.mark.usefixtures("no_compiler")
 def test_without_a_compiler_auto_is_eager_and_says_why() -> None:
-    told = "no C compiler: looked for cc, gcc, clang on the path"
+    told = (
+        "no C compiler: looked for cc, gcc, clang on the path and for the Python package ziglang; "
+        "`pip install 'nonconv[compiler]'` brings one"
+    )
     assert chosen(Engine.AUTO) == Choice(Engine.EAGER, f"not fused: {told}")
     with pytest.raises(
-        InvalidInput, match=f"engine 'fused' cannot train 1,5,1 with sgd: {told}; expected engine 'auto'"
+        InvalidInput, match=re.escape(f"engine 'fused' cannot train 1,5,1 with sgd: {told}; expected engine 'auto'")
     ):
         chosen(Engine.FUSED)
+
+
+def test_without_a_system_compiler_the_package_compiles(cache: Path, package: Path) -> None:
+    assert compiler.compiler().command == (sys.executable, "-P", "-m", "ziglang", "cc")
+    assert chosen(Engine.AUTO) == Choice(Engine.EXACT1D)
+    check_training()
+    made = len(list(cache.glob("*.so")))
+    calls = package.read_text(encoding="utf-8").split()
+    assert set(calls) == {"cc"}
+    assert len(calls) == made + 1  # one look at what it predefines
+    assert (cache.parent / "zig").is_dir()
+
+
+def test_a_system_compiler_comes_before_the_package(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "gcc"
+    other.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    other.chmod(0o755)
+    assert compiler.compiler().command == (str(other),)
+    monkeypatch.setenv("CC", f"{shlex.quote(sys.executable)} -m ziglang cc")
+    assert compiler.compiler().command == (sys.executable, "-m", "ziglang", "cc")
+
+
+def test_the_package_where_no_cache_can_be_written(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler, "_loaded", {})
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    folder = Path(compiler._environment(list(compiler.compiler().command))["ZIG_GLOBAL_CACHE_DIR"])
+    assert folder.is_dir()
+    assert file not in folder.parents
+    assert answer(9) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="the package ziglang is not installed")
+def test_the_package_itself(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert compiler.compiler().command[-2:] == ("ziglang", "cc")
+    check_training()
+
+
+def test_arguments_of_the_compiler(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that runs the compiler, as ccache does, and options, which the cache tells apart."""
+    before = tmp_path / "before the compiler"
+    before.write_text('#!/bin/sh\nexec "$@"\n', encoding="utf-8")
+    before.chmod(0o755)
+    real = compiler.compiler().command
+    text = '#include "plus.h"\nint answer(void) { return 10 * ANSWER + PLUS; }\n'
+    for plus in (1, 2):
+        folder = tmp_path / f"headers {plus}"
+        folder.mkdir()
+        (folder / "plus.h").write_text(f"#define PLUS {plus}\n", encoding="utf-8")
+        monkeypatch.setenv("CC", shlex.join([str(before), *real, f"-I{folder}"]))
+        assert compiler.load(text, {"ANSWER": 3}).answer() == 30 + plus
+    assert len(list(cache.glob("*.so"))) == 2
+    monkeypatch.setenv("CC", " ")
+    assert compiler.compiler().command == compiler._found()
+    monkeypatch.setenv("CC", "gcc 'never closed")
+    with pytest.raises(compiler.Unavailable, match=r"\$CC is \"gcc 'never closed\", expected a command line"):
+        compiler.compiler()
 
 
 def test_a_compiler_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

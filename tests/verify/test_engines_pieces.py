@@ -698,7 +698,7 @@ def test_narrower_vectors(level: str, tmp_path: Path, monkeypatch: pytest.Monkey
     """AVX2 and SSE2: the same checks through a compiler that is told of no more."""
     if platform.machine() != "x86_64":
         pytest.skip("these are instruction sets of x86-64")
-    using = compiler.compiler().path
+    using = compiler.compiler()
     other = tmp_path / "cc"
     other.write_text(f'#!/bin/sh\nexec {using} "$@" -march={level}\n', encoding="utf-8")
     other.chmod(0o755)

@@ -8,9 +8,9 @@ why not a faster one, is said.
 Updates of fused and exact1d set results below the normal range to 0, on x86 processors, where eager keeps subnormal
 numbers: momenta of dead neurons decay to such numbers, and they move no parameter of normal size. Their float32
 quotients are, on processors with AVX-512, within 1.6 units in the last place of the exact ones, where IEEE 754 asks for
-0.5; roots, float64, and which results are 0, infinite or NaN are IEEE 754's. Without a C compiler `auto` is eager: the
-kernels' one source is C, and the same loops in numba reached about a third of their speed on the workload W1 of
-`benchmarks/` and a tenth on W4, though nearly all of it on W2 once tuned.
+0.5; roots, float64, and which results are 0, infinite or NaN are IEEE 754's. Without a C compiler, the system's or that
+of the package ziglang, `auto` is eager: the kernels' one source is C, and the same loops in numba reached about a third
+of their speed on the workload W1 of `benchmarks/` and a tenth on W4, though nearly all of it on W2 once tuned.
 """
 
 from __future__ import annotations

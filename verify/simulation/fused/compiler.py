@@ -1,4 +1,4 @@
-"""The system's C compiler, and a cache of what it made.
+"""The C compiler, the system's or else that of the package ziglang, and a cache of what it made.
 
 A library's name holds a hash of everything that it depends on (source, headers, options, compiler, instruction set) and
 the hash of its own bytes: what does not match its name is made again. Files appear by renaming, so any number of
@@ -7,11 +7,15 @@ processes may compile the same source at once.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import hashlib
+import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +25,12 @@ from pathlib import Path
 __all__ = ["Unavailable", "cache_folder", "compiler", "load"]
 
 SOURCES = Path(__file__).resolve().parent
-HEADERS = ("lanes.h", "layers.h", "narrow.h", "work.h", "crossings.h")
+HEADERS = ("lanes.h", "layers.h", "narrow.h", "work.h", "crossings.h", "draws.h")
 # No -ffast-math: NaN, infinities and zeros must be what IEEE 754 says. Contraction to fused operations is allowed.
 OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-w")
 _NATIVE = ("-march=native", "-mcpu=native")
+_NAMES = ("cc", "gcc", "clang")
+_PACKAGE = "ziglang"  # clang, with a linker and the C library's headers, for machines that have no compiler
 _TIME_LIMIT = 300
 
 
@@ -34,41 +40,91 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Compiler:
-    """A C compiler, how it is told to use this machine's instructions, and a hash of what it then is."""
+    """A C compiler, how it is told to use this machine's instructions, and a hash of what it then is.
 
-    path: str
+    Symbols: command = the program and the arguments that come before all others; identity = of all that it predefines.
+    """
+
+    command: tuple[str, ...]
     native: str
     identity: str
 
+    def __str__(self) -> str:
+        return shlex.join(self.command)
+
 
 def compiler() -> Compiler:
-    """The compiler that is used: `$CC`, or the first of cc, gcc, clang on the path.
+    """The compiler that is used: `$CC`, or the first of cc, gcc, clang on the path, or else the package ziglang's.
 
+    `$CC` is a command line: a program, and arguments if it has any.
     Fails: Unavailable if there is none that runs.
     """
-    wanted = os.environ.get("CC")
-    names = (wanted,) if wanted else ("cc", "gcc", "clang")
-    path = next((found for name in names if (found := shutil.which(name)) is not None), None)
+    wanted = os.environ.get("CC", "").strip()
+    return _examined(_wanted(wanted) if wanted else _found())
+
+
+def _wanted(line: str) -> tuple[str, ...]:
+    try:
+        name, *arguments = shlex.split(line)
+    except ValueError as error:
+        raise Unavailable(f"no C compiler: $CC is {line!r}, expected a command line ({error})") from error
+    path = shutil.which(name)
     if path is None:
-        raise Unavailable(f"no C compiler: looked for {', '.join(names)} on the path")
-    return _examined(path)
+        raise Unavailable(f"no C compiler: looked for {name} on the path, which $CC names")
+    return (path, *arguments)
+
+
+def _found() -> tuple[str, ...]:
+    path = next((found for name in _NAMES if (found := shutil.which(name)) is not None), None)
+    if path is not None:
+        return (path,)
+    if importlib.util.find_spec(_PACKAGE) is not None:
+        return (sys.executable, "-P", "-m", _PACKAGE, "cc")  # -P: the package, not a file of its name in this folder
+    raise Unavailable(
+        f"no C compiler: looked for {', '.join(_NAMES)} on the path and for the Python package {_PACKAGE}; "
+        "`pip install 'nonconv[compiler]'` brings one"
+    )
 
 
 @lru_cache(maxsize=8)
-def _examined(path: str) -> Compiler:
+def _examined(command: tuple[str, ...]) -> Compiler:
     """Ask what the compiler predefines: its version and the instruction set of this machine."""
     for native in _NATIVE:
-        done = _run([path, native, "-dM", "-E", "-x", "c", os.devnull])
+        done = _run([*command, native, "-dM", "-E", "-x", "c", os.devnull])
         if done.returncode == 0:
-            return Compiler(path, native, hashlib.sha256(done.stdout).hexdigest())
-    raise Unavailable(f"the C compiler {path} does not compile for this machine: {_first_line(done.stderr)}")
+            return Compiler(command, native, hashlib.sha256(done.stdout).hexdigest())
+    message = _first_line(done.stderr)
+    raise Unavailable(f"the C compiler {shlex.join(command)} does not compile for this machine: {message}")
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(command, capture_output=True, timeout=_TIME_LIMIT, env=os.environ | {"LC_ALL": "C"})
+        return subprocess.run(command, capture_output=True, timeout=_TIME_LIMIT, env=_environment(command))
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"the C compiler {command[0]} cannot be run: {error}") from error
+
+
+def _environment(command: list[str]) -> dict[str, str]:
+    """Messages in English, and a folder for what ziglang makes once and uses for every library (50 MB)."""
+    chosen = {"ZIG_GLOBAL_CACHE_DIR": _folder_of_package()} if _PACKAGE in command else {}
+    return chosen | os.environ | {"LC_ALL": "C"}
+
+
+def _folder_of_package() -> str:
+    folder = cache_folder().parent / "zig"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return _temporary_folder()
+    return str(folder) if os.access(folder, os.W_OK) else _temporary_folder()
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder() -> str:
+    """A folder for as long as this process lives."""
+    folder = tempfile.mkdtemp(prefix="nonconv-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _first_line(text: bytes) -> str:
@@ -125,7 +181,7 @@ def _load(key: str, source: str, defines: Mapping[str, int | str], using: Compil
         try:
             return ctypes.CDLL(str(_kept(key, made)))
         except OSError as error:
-            raise Unavailable(f"what the C compiler {using.path} made cannot be loaded: {error}") from error
+            raise Unavailable(f"what the C compiler {using} made cannot be loaded: {error}") from error
 
 
 def _cached(key: str) -> ctypes.CDLL | None:
@@ -152,10 +208,10 @@ def _compile(source: str, defines: Mapping[str, int | str], using: Compiler, tar
     path = target.with_suffix(".c")
     path.write_text(source, encoding="utf-8")
     given = [f"-D{name}={value}" for name, value in defines.items()]
-    command = [using.path, using.native, *OPTIONS, *given, f"-I{SOURCES}", str(path), "-o", str(target), "-lm"]
+    command = [*using.command, using.native, *OPTIONS, *given, f"-I{SOURCES}", str(path), "-o", str(target), "-lm"]
     done = _run(command)
     if done.returncode != 0:
-        raise Unavailable(f"the C compiler {using.path} does not accept the kernel: {_first_line(done.stderr)}")
+        raise Unavailable(f"the C compiler {using} does not accept the kernel: {_first_line(done.stderr)}")
 
 
 def _kept(key: str, made: Path) -> Path:
