@@ -6,6 +6,7 @@ import io
 import math
 import multiprocessing
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import Connection
@@ -37,12 +38,12 @@ def prepare() -> None:
 
 
 def limit_processor(seconds: float) -> None:
-    """Let the system end this process after so many seconds of processor time (whole ones), where it can."""
+    """Let the system end this process after so many more seconds of processor time (rounded up), where it can."""
     try:
         import resource
     except ImportError:  # not a Unix system: the time on the clock is limited all the same
         return
-    whole = math.ceil(seconds)
+    whole = math.ceil(time.process_time() + seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 1))
 
 
