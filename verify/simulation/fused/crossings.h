@@ -1,9 +1,10 @@
-/* One hidden layer, and not many more points than neurons: every neuron crosses 0 between two neighbouring points. There its
-   outgoing weight enters or leaves the network's slope; one way over the points adds up slopes, values and residuals, and
-   each neuron reads its own two sums at its crossing. The cost does not depend on where kinks lie.
+/* One hidden layer, and not many more points than neurons: every neuron crosses 0 between two neighbouring points.
+   There its outgoing weight enters or leaves the network's slope; one way over the points adds up slopes, values and
+   residuals, and each neuron reads its own two sums at its crossing. The cost does not depend on where kinks lie.
 
-   Before its crossing a rising neuron (not w < 0) is off and a falling one on, after it the other way round. Which side a
-   point is on is decided by w x + b as the brute-force kernel computes it, which is monotone in x after rounding, too. */
+   Before its crossing a rising neuron (not w < 0) is off and a falling one on, after it the other way round. Which side
+   a point is on is decided by w x + b as the brute-force kernel computes it, which is monotone in x after rounding,
+   too. */
 
 #define POINTS_A_NEURON 8 /* at most */
 #define STEPS_BESIDE 6 /* before a crossing is looked for among all points */

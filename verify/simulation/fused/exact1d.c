@@ -1,15 +1,15 @@
-/* Exact full-batch gradients for scalar inputs and outputs: between kinks a network is affine, so that the sums over the
-   points of a linear piece follow from its value and slope there and from five moments of the data.
+/* Exact full-batch gradients for scalar inputs and outputs: between kinks a network is affine, so that the sums over
+   the points of a linear piece follow from its value and slope there and from five moments of the data.
 
    The inputs are sorted. Each lane marches from linear piece to linear piece: at the first point x_0 of a piece it
    computes value and slope of every neuron afresh (no sum is carried from piece to piece, so that a pre-activation that
    is 0 is exactly 0), finds the next kink, and closes the piece before the first point that may lie beyond it. One
-   vector a piece goes back. A neuron is active on a piece if and only if it is at x_0, where its pre-activation is computed as
-   the brute-force kernel computes it; a kink is estimated from below, so that points near one begin pieces of their own.
-   One hidden layer and few points have a way of their own (crossings.h).
+   vector a piece goes back. A neuron is active on a piece if and only if it is at x_0, where its pre-activation is
+   computed as the brute-force kernel computes it; a kink is estimated from below, so that points near one begin pieces
+   of their own. One hidden layer and few points have a way of their own (crossings.h).
 
-   Compile with WIDE = 0 (float) or 1 (double), TILE = pieces at a time on the way back, and WIDTH (see layers.h), and for
-   narrow networks NEURONS and LAYERS (see kernel.c). */
+   Compile with WIDE = 0 (float) or 1 (double), TILE = pieces at a time on the way back, and WIDTH (see layers.h), and
+   for narrow networks NEURONS and LAYERS (see kernel.c). */
 
 #include "lanes.h"
 #include "work.h"
@@ -37,9 +37,9 @@ typedef struct {
 
 /* --- forward: value and slope of every neuron --- */
 
-/* relu, and how far its kink lies ahead: -z/p, where that is >= 0; `ahead` keeps the least. Added to 0, so that z = 0 gives
-   0 and not -0: then the piece ends early, which is right also where p < 0 and no kink lies ahead. Slopes below the normal
-   range count as 0. */
+/* relu, and how far its kink lies ahead: -z/p, where that is >= 0; `ahead` keeps the least. Added to 0, so that z = 0
+   gives 0 and not -0: then the piece ends early, which is right also where p < 0 and no kink lies ahead. Slopes below
+   the normal range count as 0. */
 INLINE M rectify(V *ahead, V *z, V *p) {
     *ahead = least_positive(*ahead, 0 - *z * rough_reciprocal(*p));
     const M on = active(*z);
@@ -47,7 +47,8 @@ INLINE M rectify(V *ahead, V *z, V *p) {
     return on;
 }
 
-/* `units` neurons above n_in neurons with values h and slopes s; ahead null: no relu, else `on` says which are active. */
+/* `units` neurons above n_in neurons with values h and slopes s; ahead null: no relu, else `on` says which are active.
+   */
 INLINE void rise_units(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, int units,
                        V *ahead, M *on) {
     V z[RISING], p[RISING];
@@ -100,8 +101,8 @@ void guess(const Work *work, INT *guesses) {
     }
 }
 
-/* Close the piece before the first point after `begin` that does not lie before the limit, and find the next one's x_0: from
-   the last point of an earlier cell a step or two ahead, or by halving where a cell has many points. */
+/* Close the piece before the first point after `begin` that does not lie before the limit, and find the next one's x_0:
+   from the last point of an earlier cell a step or two ahead, or by halving where a cell has many points. */
 INLINE void close(const Work *work, Piece *piece, V *next, long top) {
     const V limit = piece->limit, last = broadcast(work->inputs[work->rows - 1]);
     const INT rows = (INT)work->rows;
@@ -208,8 +209,8 @@ INLINE void march_shallow(const Work *work, const V *theta, V *gradient, Piece *
 
 /* --- one piece, and whole trajectories --- */
 
-/* TILE pieces that wait for the way back. For every neuron, neurons outside and pieces inside: whether it is active, and sum
-   over the piece of residual times activation; and each piece's sum of the residual. */
+/* TILE pieces that wait for the way back. For every neuron, neurons outside and pieces inside: whether it is active,
+   and sum over the piece of residual times activation; and each piece's sum of the residual. */
 typedef struct {
     M *on;
     V *sums, *residuals, *d, *below;
@@ -229,8 +230,8 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
     const long below = NEURONS - 1;
     h[0] = piece->x0, s[0] = broadcast(1);
 #define RISE(place, from, n_in, n_out) \
-    rise_units(theta + place, theta + place + n_in * n_out, h + from, s + from, h + from + n_in, s + from + n_in, n_in, \
-               n_out, from + n_in < NEURONS - 1 ? ahead : 0, on + (from + n_in) * TILE);
+    rise_units(theta + place, theta + place + n_in * n_out, h + from, s + from, h + from + n_in, s + from + n_in, \
+               n_in, n_out, from + n_in < NEURONS - 1 ? ahead : 0, on + (from + n_in) * TILE);
     LAYERS(RISE)
 #else
     V *h = h_room, *s = s_room;
@@ -241,7 +242,8 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
     for (long layer = 1; layer <= last; layer++) {
         long n_in = widths[layer - 1], n_out = widths[layer], here = below + n_in;
         const V *bias = weight + n_in * n_out;
-        if (layer < last) rise(weight, bias, h + below, s + below, h + here, s + here, n_in, n_out, ahead, on + here * TILE);
+        M *active_here = on + here * TILE;
+        if (layer < last) rise(weight, bias, h + below, s + below, h + here, s + here, n_in, n_out, ahead, active_here);
         else rise_sized(weight, bias, h + below, s + below, h + here, s + here, n_in, n_out, 0, 0);
         below = here, weight += n_out * (n_in + 1);
     }
@@ -263,8 +265,8 @@ INLINE void fall_back(const V *theta, V *gradient, const Waiting *waiting, int p
 #define FALL(place, below, n_in, n_out) \
     gain(gradient + place, waiting->sums + (below) * TILE, d + (below + n_in) * TILE, waiting->residuals, n_in, n_out, \
          points); \
-    if (below) fall(theta + place, 0, waiting->on + (below) * TILE, d + (below + n_in) * TILE, d + (below) * TILE, n_in, \
-                    n_out, points);
+    if (below) fall(theta + place, 0, waiting->on + (below) * TILE, d + (below + n_in) * TILE, d + (below) * TILE, \
+                    n_in, n_out, points);
     LAYERS_BACK(FALL)
 }
 

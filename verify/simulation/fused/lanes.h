@@ -160,10 +160,10 @@ INLINE V fma_only(M m, V sum, V a, V b) { return where(m, sum + a * b); }
 /* --- roots and quotients of optimizers ---
 
    The machine's own wait for one slow unit, and together take most of an update's time. Roots stay with it. Float
-   quotients go beside it, by a Newton step from an estimate of the reciprocal: within 1.6 units in the last place of the
-   exact quotient. Lanes in which the reciprocal is no normal number (divisors 0, infinite, NaN, subnormal, or above
-   2^126) are marked as odd and get the machine's quotient, and so do all in double. Which results are 0, infinite or NaN,
-   IEEE 754 says. */
+   quotients go beside it, by a Newton step from an estimate of the reciprocal: within 1.6 units in the last place of
+   the exact quotient. Lanes in which the reciprocal is no normal number (divisors 0, infinite, NaN, subnormal, or above
+   2^126) are marked as odd and get the machine's quotient, and so do all in double. Which results are 0, infinite or
+   NaN, IEEE 754 says. */
 
 INLINE V SQRT(V a) {
 #if defined(__AVX512F__) && WIDE
@@ -202,7 +202,8 @@ INLINE V DIVIDE(V a, V b) {
 #define MOST_SCALARS 16
 typedef void Step(const V *now, V g, const V *scalars, V *then, int exact, M *odd);
 
-INLINE void step_some(Step *step, int numbers, int coordinates, long count, V *slab, const V *gradient, const V *scalars) {
+INLINE void step_some(Step *step, int numbers, int coordinates, long count, V *slab, const V *gradient,
+                      const V *scalars) {
     V now[AT_ONCE][MOST_NUMBERS], then[AT_ONCE][MOST_NUMBERS];
     M odd[AT_ONCE], found = (M){0};
     UNROLL for (int c = 0; c < coordinates; c++) {
@@ -217,7 +218,8 @@ INLINE void step_some(Step *step, int numbers, int coordinates, long count, V *s
         step(now[c], gradient[c], scalars, exact, 1, &ignored);
         UNROLL for (int n = 0; n < numbers; n++) then[c][n] = choose(odd[c], exact[n], then[c][n]);
     }
-    UNROLL for (int c = 0; c < coordinates; c++) UNROLL for (int n = 0; n < numbers; n++) slab[n * count + c] = then[c][n];
+    UNROLL for (int c = 0; c < coordinates; c++)
+        UNROLL for (int n = 0; n < numbers; n++) slab[n * count + c] = then[c][n];
 }
 
 #define EVERY_COORDINATE(step, numbers, scalar_count) { \
@@ -236,8 +238,8 @@ typedef struct {
 } Pairs;
 
 #if defined(__AVX512F__) && !WIDE
-/* Both numbers of a lane lie side by side, so that they are looked up and stored as one: of every four lanes the first two
-   in `low`, the others in `high`. */
+/* Both numbers of a lane lie side by side, so that they are looked up and stored as one: of every four lanes the first
+   two in `low`, the others in `high`. */
 INLINE Pairs in_pairs(V a, V b) {
     return (Pairs){(V)_mm512_unpacklo_ps((__m512)a, (__m512)b), (V)_mm512_unpackhi_ps((__m512)a, (__m512)b)};
 }

@@ -1,7 +1,7 @@
-/* A narrow network, all layers written out, so that what goes from layer to layer stays in registers: NEURONS of them in
-   all layers; LAYERS(DO) and LAYERS_BACK(DO) are DO(place of the parameters, neurons below, n_in, n_out) for each layer,
-   from the first and from the last on. Arrays have TILE points for each neuron, of which the first `points` are used, a
-   constant in every call. */
+/* A narrow network, all layers written out, so that what goes from layer to layer stays in registers: NEURONS of them
+   in all layers; LAYERS(DO) and LAYERS_BACK(DO) are DO(place of the parameters, neurons below, n_in, n_out) for each
+   layer, from the first and from the last on. Arrays have TILE points for each neuron, of which the first `points` are
+   used, a constant in every call. */
 
 /* gradient += sum over the points of d_i h_k, and for the biases of d_i, or d_i r where r is given */
 INLINE void gain(V *gradient, const V *h, const V *d, const V *r, int n_in, int n_out, int points) {
