@@ -312,7 +312,7 @@ def test_t3_puts_one_instance_for_every_count() -> None:
     inputs=st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=4, unique=True),
     p=at_most_half,
 )
-@settings(max_examples=8)
+@settings(max_examples=4)
 @example(hidden=(3,) * 10, inputs=[(0, 0), (1, 0)], p=Fraction(3, 8))
 def test_t10_is_its_recursion_for_each_functional(
     law: tuple[str, str | None], hidden: tuple[int, ...], inputs: list[tuple[int, int]], p: Fraction

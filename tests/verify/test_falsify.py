@@ -166,6 +166,7 @@ def scripts() -> dict[str, Violation]:
     return {name: each for name, each in found.items() if isinstance(each, Violation)}
 
 
+@pytest.mark.slow
 def test_every_script_prints_the_same_hex_values_in_another_process(tmp_path: Path) -> None:
     expected = ""
     for name, found in scripts().items():
@@ -298,6 +299,7 @@ def test_rounding_only_is_told_and_no_violation(name: str, ulps: int) -> None:
         assert isinstance(falsify(getattr(planted, name), F, histories=25, ulps=0), Violation)
 
 
+@pytest.mark.slow
 def test_muon_and_clipping_freeze_blocks_only() -> None:
     assert_clean(falsify(planted.Orthogonalized, FB, histories=25))
     assert_clean(falsify(torch.optim.Muon, SL, histories=10, biases=False))

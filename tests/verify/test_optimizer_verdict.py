@@ -309,10 +309,10 @@ def test_names_of_the_registry_are_all_rules() -> None:
     ("target", "settings", "theorem", "persistence"),
     [
         ("sgd", {}, None, "CONSISTENT"),
-        ("outside_audit:Plain", {}, None, "CONSISTENT"),
+        pytest.param("outside_audit:Plain", {}, None, "CONSISTENT", marks=pytest.mark.slow),
         ("torch.optim:AdamW", {"weight_decay": 0.1}, None, "NOT APPLICABLE"),
         ("outside_audit:Unprovable", {}, "UNDECIDED", "UNDECIDED"),
-        ("adam", {"weight_decay": 0.1}, "NOT APPLICABLE", "NOT APPLICABLE"),
+        pytest.param("adam", {"weight_decay": 0.1}, "NOT APPLICABLE", "NOT APPLICABLE", marks=pytest.mark.slow),
     ],
     ids=str,
 )
