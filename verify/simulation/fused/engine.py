@@ -1,5 +1,7 @@
 """The fused engine: whole trajectories of a group of replicas in the cache of one core, one vector lane a replica.
 
+Wide networks are trained one replica at a time, one vector lane a point (`points_in_lanes`).
+
 Any input dimension, depth and output dimension, full batch and minibatches, every rule whose recursion is in
 `theorems.rules` and whose optimizer is torch's. Numbers differ from torch's by rounding only: sums are taken in another
 order, and products are fused with sums.
@@ -25,9 +27,24 @@ from verify.simulation.fused.library import Slabs, Stepper, Work, pointer, run, 
 from verify.simulation.fused.update import why_not
 from verify.simulation.streams import Minibatches
 
-__all__ = ["Chosen", "kernel", "reason_against", "stretches", "train", "unsupported", "width", "written_out"]
+__all__ = [
+    "Chosen",
+    "kernel",
+    "points_in_lanes",
+    "reason_against",
+    "stretches",
+    "train",
+    "unsupported",
+    "width",
+    "written_out",
+]
 
 _STEPS_AT_ONCE = 1 << 14
+_TILES = (1, 2, 4, 8, 16)  # vectors of points at a time
+_VECTOR = 64  # bytes
+_FEWEST_VECTORS = 2  # of points
+_WIDE = 1 << 15  # parameters times vectors of points at a time: 2 MB with a vector of replicas for each, a second cache
+_WIDE_AND_SHALLOW = 1 << 17  # the same with one hidden layer, whose sums over the lanes weigh more
 _WIDEST = 64  # of layers whose sizes are worth compiling
 _NARROW = 8  # layers that fit the registers, activations of two points at a time
 _WRITTEN_OUT = 256  # weights of a network whose layers are all written out: the code must stay small
@@ -43,8 +60,9 @@ def reason_against(
     """
     if (reason := unsupported(optimizer, rows)) is not None:
         return reason
-    stepper(optimizer, rows.inputs.dtype, "torch")
-    kernel(rows.inputs.dtype, architecture, len(rows.inputs) if batch is None else batch)
+    dtype, points = rows.inputs.dtype, len(rows.inputs) if batch is None else batch
+    by = stepper(optimizer, dtype, "torch")
+    kernel(by, dtype, architecture, points, points_in_lanes(by, dtype, architecture, points))
     return None
 
 
@@ -55,12 +73,31 @@ def unsupported(optimizer: ResolvedOptimizer, rows: TrainingRows) -> str | None:
     return why_not(optimizer)
 
 
-def kernel(dtype: torch.dtype, architecture: Architecture, points: int) -> ctypes.CDLL:
-    """The kernel for so many points a step. Fails: Unavailable."""
+def points_in_lanes(by: Stepper, dtype: torch.dtype, architecture: Architecture, points: int) -> bool:
+    """Whether one replica at a time, with points in the lanes, is faster for so many points a step.
+
+    A group's parameters then take a vector's room each, and a gradient is summed over the lanes once for each tile: the
+    more room and the fewer sums, the better. Vectors shorter than AVX-512's take less room and make more sums. Scalar
+    networks with one hidden layer have a faster way with replicas in the lanes.
+    """
+    short = by.lanes * dtype.itemsize < _VECTOR
+    if short or points < _FEWEST_VECTORS * by.lanes or _is_scalar_and_shallow(architecture):
+        return False
+    parameters = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(architecture.widths))
+    wide = _WIDE_AND_SHALLOW if architecture.is_shallow else _WIDE
+    return min(points // by.lanes, _TILES[-1]) * parameters >= wide
+
+
+def kernel(by: Stepper, dtype: torch.dtype, architecture: Architecture, points: int, apart: bool) -> ctypes.CDLL:
+    """The kernel for so many points a step, with replicas in the lanes or apart. Fails: Unavailable."""
+    wide = int(dtype == torch.float64)
+    if apart:
+        vectors = min(-(-points // by.lanes), _TILES[-1])
+        return load(source("points.c"), {"WIDE": wide, "TILE": next(size for size in _TILES if vectors <= size)})
     shape = written_out(architecture)
     most = 8 if not shape else 4 if max(architecture.widths) <= 4 else 2
     tile = next((size for size in (1, 2, 4) if points <= size), 8)
-    given: dict[str, int | str] = {"WIDE": int(dtype == torch.float64), "WIDTH": width(architecture)}
+    given: dict[str, int | str] = {"WIDE": wide, "WIDTH": width(architecture)}
     return load(source("kernel.c"), given | {"TILE": min(tile, most)} | shape)
 
 
@@ -71,7 +108,7 @@ def written_out(architecture: Architecture) -> dict[str, int | str]:
     """
     widths = architecture.widths
     weights = sum(n_in * n_out for n_in, n_out in pairwise(widths))
-    if max(widths) > _NARROW or weights > _WRITTEN_OUT or (architecture.is_shallow and widths[0] == widths[-1] == 1):
+    if max(widths) > _NARROW or weights > _WRITTEN_OUT or _is_scalar_and_shallow(architecture):
         return {}
     layers, place, below = [], 0, 0
     for n_in, n_out in pairwise(widths):
@@ -84,6 +121,10 @@ def written_out(architecture: Architecture) -> dict[str, int | str]:
         "LAYERS(DO)": " ".join(layers),
         "LAYERS_BACK(DO)": " ".join(reversed(layers)),
     }
+
+
+def _is_scalar_and_shallow(architecture: Architecture) -> bool:
+    return architecture.is_shallow and architecture.input_dim == architecture.output_dim == 1
 
 
 def width(architecture: Architecture) -> int:
@@ -110,7 +151,8 @@ def train(
     Fails: Unavailable if the kernels cannot be compiled; ValueError if the optimizer is not supported.
     """
     by = stepper(optimizer, rows.inputs.dtype, epsilon)
-    slabs = Slabs(start, by, rows.inputs.dtype)
+    apart = points_in_lanes(by, rows.inputs.dtype, architecture, _points(batches, checkpoints, rows))
+    slabs = Slabs(start, by, rows.inputs.dtype, apart=apart)
     trainer = _Trainer(slabs, by, rows, optimizer, architecture, threads or torch.get_num_threads())
     done = 0
     for checkpoint in checkpoints:
@@ -118,6 +160,14 @@ def train(
             trainer.advance(first, last, chosen)
         done = checkpoint
         yield slabs.read()
+
+
+def _points(batches: Batches, checkpoints: tuple[int, ...], rows: TrainingRows) -> int:
+    """Points of the first step."""
+    if isinstance(batches, Minibatches):
+        return batches.batch
+    chosen = batches(1) if any(checkpoints) else None
+    return len(rows.inputs) if chosen is None else chosen.shape[1]
 
 
 Chosen = Minibatches | npt.NDArray[np.int64] | None
@@ -169,7 +219,7 @@ class _Trainer:
         work = Work(
             layers=len(self.widths) - 1,
             widths=pointer(self.widths),
-            parameters=self.slabs.parameters,
+            parameters=self.slabs.vectors,
             states=self.slabs.memory.shape[1] - 1,
             groups=self.slabs.groups,
             memory=pointer(self.slabs.memory),
@@ -185,7 +235,8 @@ class _Trainer:
             update=self.by.address,
         )
         kept = self._choose(work, chosen)
-        run(kernel(self.dtype, self.architecture, work.batch or work.rows).train, work, self.threads)
+        use = kernel(self.by, self.dtype, self.architecture, work.batch or work.rows, self.slabs.apart)
+        run(use.train, work, self.threads)
         del kept
 
     def _choose(self, work: Work, chosen: Chosen) -> npt.NDArray[np.generic] | None:

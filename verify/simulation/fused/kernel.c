@@ -1,7 +1,7 @@
 /* Full-batch or minibatch gradient of the mean squared error and one update, for whole trajectories.
 
    A thread takes a group of LANES replicas and carries it through all steps; the group's parameters, states and
-   gradient and the activations of TILE points stay in the core's cache.
+   gradient and the activations of TILE points stay in the core's cache. For layers too wide for that see points.c.
 
    Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h), and for narrow networks NEURONS, INPUTS,
    OUTPUTS, LAYERS and LAYERS_BACK. */
@@ -9,6 +9,7 @@
 #include "lanes.h"
 #include "work.h"
 
+#include "draws.h"
 #include "layers.h"
 #ifdef NEURONS
 #include "narrow.h"
@@ -109,26 +110,13 @@ INLINE void tile(const Work *work, const V *theta, V *gradient, const V *y, V *h
 
 /* --- rows of a tile --- */
 
-/* Philox4x32-10: the word `index` of a replica's stream with purpose 1 (verify/simulation/streams.py). */
-INLINE void draw(const Work *work, const uint64_t *numbers, long index, uint32_t rows, int32_t *chosen, int count) {
-    uint32_t c0[VECTOR_BYTES], c1[VECTOR_BYTES], c2[VECTOR_BYTES], c3[VECTOR_BYTES];
-    for (int lane = 0; lane < LANES; lane++) {
-        c0[lane] = (uint32_t)(index / 4), c1[lane] = (uint32_t)numbers[lane];
-        c2[lane] = (uint32_t)(numbers[lane] >> 32), c3[lane] = 1;
-    }
-    uint32_t k0 = work->key[0], k1 = work->key[1];
-    for (int round = 0; round < 10; round++) {
-        for (int lane = 0; lane < LANES; lane++) {
-            uint64_t p0 = (uint64_t)0xD2511F53 * c0[lane], p1 = (uint64_t)0xCD9E8D57 * c2[lane];
-            uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1[lane] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3[lane] ^ k1;
-            c0[lane] = n0, c1[lane] = (uint32_t)p1, c2[lane] = n2, c3[lane] = (uint32_t)p0;
-        }
-        k0 += 0x9E3779B9, k1 += 0xBB67AE85;
-    }
-    const uint32_t *words[4] = {c0, c1, c2, c3};
-    for (int word = (int)(index % 4), b = 0; word < 4 && b < count; word++, b++)
-        for (int lane = 0; lane < LANES; lane++)
-            chosen[b * LANES + lane] = (int32_t)(((uint64_t)words[word][lane] * rows) >> 32);
+/* Rows from the words `index` and after of each replica's stream, which are words of one counter. */
+INLINE void draw(const Work *work, const uint64_t *numbers, long index, int32_t *chosen, int count) {
+    uint32_t c[4][LANES];
+    for (int lane = 0; lane < LANES; lane++) set_counter(c, lane, index / 4, numbers[lane]);
+    philox(c, work->key[0], work->key[1]);
+    for (int b = 0; b < count; b++)
+        for (int lane = 0; lane < LANES; lane++) chosen[b * LANES + lane] = row_of(c[index % 4 + b][lane], work->rows);
 }
 
 /* The rows of a group's minibatch at a step (0, 1, ... from now on): batch x LANES. */
@@ -138,7 +126,7 @@ INLINE const int32_t *batch_of(const Work *work, long group, long step, int32_t 
     for (long b = 0; b < work->batch;) {
         int count = (int)(4 - (index + b) % 4);
         if (count > work->batch - b) count = (int)(work->batch - b);
-        draw(work, work->numbers + group * LANES, index + b, (uint32_t)work->rows, room + b * LANES, count);
+        draw(work, work->numbers + group * LANES, index + b, room + b * LANES, count);
         b += count;
     }
     return room;

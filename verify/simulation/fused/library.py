@@ -121,13 +121,15 @@ def stepper(optimizer: ResolvedOptimizer, dtype: torch.dtype, epsilon: Epsilon) 
 class Slabs:
     """Parameters and states of a block as the kernels keep them: (groups, 1 + states, parameters, lanes).
 
-    order: the replica of each lane; the lanes that are left over repeat the last one.
+    order: the replica of each lane; the lanes that are left over repeat the last one. Where replicas are kept apart, as
+    points.c needs them, each is a group of its own, with one lane, and zeros make its parameters whole vectors. No
+    network reads these, and their gradient is 0; an update without epsilon may make them NaN.
     """
 
-    def __init__(self, start: Parameters, by: Stepper, dtype: torch.dtype) -> None:
-        self.dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+    def __init__(self, start: Parameters, by: Stepper, dtype: torch.dtype, *, apart: bool = False) -> None:
+        self.apart, self.dtype = apart, np.dtype(np.float64 if dtype == torch.float64 else np.float32)
         self.shapes = [layer.weight.shape[1:] for layer in start]
-        self.replicas, self.lanes = len(start[0].bias), by.lanes
+        self.replicas, self.lanes = len(start[0].bias), 1 if apart else by.lanes
         self.groups = -(-self.replicas // self.lanes)
         self.order = np.minimum(np.arange(self.groups * self.lanes), self.replicas - 1)
         first = by.schedule.start()
@@ -135,9 +137,11 @@ class Slabs:
             [part.reshape(self.replicas, -1) for each in start for part in (each.weight, each.bias)], 1
         )
         self.parameters = flat.shape[1]
-        self.memory = aligned((self.groups, 1 + len(first), self.parameters, self.lanes), self.dtype)
+        self.vectors = -(-self.parameters * self.lanes // by.lanes)
+        rows = self.vectors * by.lanes // self.lanes
+        self.memory = aligned((self.groups, 1 + len(first), rows, self.lanes), self.dtype)
         self._spare: npt.NDArray[np.floating[Any]] | None = None  # memory to move into
-        self.memory[:, 0] = self.spread(flat).transpose(0, 2, 1)
+        self.memory[:, 0, : self.parameters] = self.spread(flat).transpose(0, 2, 1)
         self.memory[:, 1:] = first[:, None, None]
 
     def spread(self, values: npt.NDArray[T]) -> npt.NDArray[T]:
@@ -168,7 +172,7 @@ class Slabs:
     def read(self) -> Parameters:
         """The parameters now."""
         flat = np.empty((self.replicas, self.parameters))
-        flat[self.order] = self.memory[:, 0].transpose(0, 2, 1).reshape(-1, self.parameters)
+        flat[self.order] = self.memory[:, 0, : self.parameters].transpose(0, 2, 1).reshape(-1, self.parameters)
         layers, used = [], 0
         for n_out, n_in in self.shapes:
             weight = flat[:, used : used + n_out * n_in].reshape(-1, n_out, n_in)

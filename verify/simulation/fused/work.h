@@ -6,9 +6,9 @@ typedef void Update(int branch, long count, V *slab, const V *gradient, const RE
 typedef struct {
     long layers;           /* L: affine maps */
     const long *widths;    /* l_0, ..., l_L */
-    long parameters;       /* of one network */
+    long parameters;       /* of one network; points.c: vectors of them, zeros at the end */
     long states;           /* of the rule, for each parameter */
-    long groups;           /* of LANES replicas */
+    long groups;           /* of LANES replicas; points.c: replicas, LANES below standing for 1 */
     V *memory;             /* groups x (1 + states) x parameters */
     long rows;             /* of the data */
     const REAL *inputs;    /* rows x l_0 */
