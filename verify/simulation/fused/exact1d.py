@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ __all__ = ["reason_against", "train"]
 
 _STEPS_AT_ONCE = 1 << 14
 _FIRST_STEPS = 8  # before replicas are put together that have about as many pieces
-_STEPS_BETWEEN = 32  # and before it is done again, as long as it is worth the while
+_STEPS_BETWEEN = 32  # and before it is done again, as long as something moves and takes a small share of the time
+_SHARE = 0.05  # results do not depend on when replicas are put together
 _NARROW = 8  # layers that have few linear pieces, of which fewer then wait for the way back
 _CELLS = 4  # of the input axis, for each point
 
@@ -117,12 +119,14 @@ def train(
             )
             if not done:
                 kernel.guess(ctypes.byref(work), ctypes.c_void_p(pointer(guesses)))
+            began = perf_counter()
             run(kernel.train, work, using)
-            done += steps
+            done, trained = done + steps, perf_counter()
             if steps < length:
                 continue
             moved = slabs.regroup(pieces, partial(_move, kernel, work, using))
-            length = min(2 * length, _STEPS_BETWEEN if moved else _STEPS_AT_ONCE)
+            cheap = moved and perf_counter() - trained < _SHARE * (trained - began)
+            length = min(2 * length, max(length, _STEPS_BETWEEN) if cheap else _STEPS_AT_ONCE)
         yield slabs.read()
 
 
