@@ -164,6 +164,7 @@ def _torch_compile(case: Prepared, threads: int) -> Run | str:
         moves = [LR * a / first / (torch.sqrt(b / second) + 1e-8) for a, b in zip(m, v, strict=True)]
         return [[p - d for p, d in zip(theta, moves, strict=True)], m, v]
 
+    torch.compiler.reset()  # else earlier workloads count as recompilations of this one, and the ninth runs eagerly
     compiled = torch.compile(step)
 
     def run(steps: int) -> object:
