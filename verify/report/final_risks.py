@@ -100,10 +100,16 @@ def draw_final_risks(results: Results) -> Drawn | None:
     if not found:
         return None
     left_out = sum(map(len, strips.values())) - sum(map(len, found.values()))
+    certain = sum(case.run.certain for case in results.cases)
+    untrained = (
+        f" {many(certain, 'network')} with a dead layer, not trained since their outcome was certain, are missing."
+    )
     return draw(
         "risks",
         "Where training ended: final risks and certified levels",
-        CAPTION + (f" {many(left_out, 'kind')} of networks are left out here." if left_out else ""),
+        CAPTION
+        + (untrained if certain else "")
+        + (f" {many(left_out, 'kind')} of networks are left out here." if left_out else ""),
         _describe(found),
         lambda: _figure(found),
         wide=len(found) > 2,

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from theorems.hypotheses import Property, Status
+from theorems.hypotheses import Evidence, Property, Status
 from theorems.laws import Initialization
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, LayerDeath
@@ -216,14 +216,15 @@ def run_block(task: RunTask) -> RunCounts:
 
 
 def _certain(task: RunTask, replicas: npt.NDArray[np.int64]) -> Bools:
-    """Which replicas need no training: a layer is dead above rounding, the optimizer has (FB), U < nu+V.
+    """Which replicas need no training: a layer is dead above rounding, the optimizer has (FB) by proof, U < nu+V.
 
     Source:   math §3: under (FB) such a layer and those below it stay as they are, so that the network is constant
               for ever, and no constant has a risk below `nu + V`.
     Rigour:   a statement about real numbers: a float run could still leave the reals by its output bias.
     """
     start, nothing = task.start, np.zeros(len(replicas), dtype=bool)
-    frozen = resolve(task.optimizer, prove=False).properties.about(Property.FB).status is Status.HOLDS
+    finding = resolve(task.optimizer, prove=False).properties.about(Property.FB)
+    frozen = finding.status is Status.HOLDS and finding.evidence is Evidence.PROVED
     if not frozen or task.event.layer is None or task.reachable >= start.data.noise_floor + start.data.variance:
         return nothing
     initial, data = start.draw(replicas), _float_data(start.data)
