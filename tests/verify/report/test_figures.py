@@ -25,7 +25,7 @@ from tests.verify.report.builders import (
 )
 from verify.inference import Verdict
 from verify.report.figures import FIGURES, draw_figures
-from verify.report.final_risks import collect_strips
+from verify.report.final_risks import collect_strips, draw_final_risks
 from verify.report.map import collect_maps
 from verify.report.probability import MARKS, collect, draw_probabilities, tick_label, ticks
 from verify.results import RISK_BINS, Results
@@ -120,6 +120,18 @@ def test_the_map_has_bound_and_frequency_of_each_network() -> None:
     start = a_start("width", (1, 4, 1))
     failing = a_theorem("T10", Fraction(1, 5), Verdict.NOT_APPLICABLE)
     assert collect_maps(some_results((start, a_case(start, "sgd", failing))))[0].cells[0].bound is None
+
+
+def test_the_figure_of_final_risks_says_which_networks_were_not_trained() -> None:
+    results = small()
+    told = draw_final_risks(results)
+    assert told is not None
+    assert "not trained" not in told.caption
+    case = results.cases[0]
+    skipped = msgspec.structs.replace(case, run=msgspec.structs.replace(case.run, certain=7))
+    told = draw_final_risks(msgspec.structs.replace(results, cases=(skipped, *results.cases[1:])))
+    assert told is not None
+    assert "7 networks with a dead layer, not trained" in told.caption
 
 
 def test_final_risks_are_marked_with_exact_levels() -> None:
