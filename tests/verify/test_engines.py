@@ -198,13 +198,15 @@ def test_the_nine_rules_in_single_precision(engine: Engine, name: str) -> None:
 
 
 @compiled
-@pytest.mark.parametrize("widths", ["1,1,1", "1,8,1", "1,33,1", "1,9,7,5,1", "1,4*8,1", "1,1,6,1,1"])
+@pytest.mark.parametrize(
+    "widths", ["1,1,1", "1,8,1", "1,33,1", "1,9,7,5,1", "1,4*8,1", "1,1,6,1,1", "1,1,1,1", "1,2,2,2,3,3,1"]
+)
 def test_any_depth_of_scalar_networks(engine: Engine, widths: str) -> None:
     check_agreement(start(widths), engine, "sgd", {"lr": 0.05})
     check_agreement(start(widths), engine, "adam")
 
 
-@pytest.mark.parametrize("widths", ["10,64,1", "2,7,1", "1,5,3", "3,6,5,4", "10,1,2", "3,9,6,2"])
+@pytest.mark.parametrize("widths", ["10,64,1", "2,7,1", "1,5,3", "3,6,5,4", "10,1,2", "3,9,6,2", "3,3,3,3", "2,2,2,1"])
 @pytest.mark.parametrize("batch", [None, 1, 32, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (3, 8))])
 def test_any_input_and_output_dimension_and_batch(widths: str, batch: int | None) -> None:
     check_agreement(start(widths), Engine.FUSED, "sgd", {"lr": 0.02}, batch=batch, replicas=19)
@@ -450,8 +452,8 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
     "written out: residual of the wrong sign": (
         NARROW,
         "kernel.c",
-        "h[at] - y[i * TILE + t]",
-        "y[i * TILE + t] - h[at]",
+        "out[at] - y[at]",
+        "y[at] - out[at]",
     ),
     "written out: a bias gradient lost": (
         NARROW,
@@ -465,6 +467,18 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
         "narrow.h",
         "fma_only(here, sum[t],",
         "where(here, sum[t]); (void)(",
+    ),
+    "equal layers: a run that begins at the inputs ends too early": (
+        "3,3,3,2",
+        "kernel.c",
+        "if (inputs && !l) break;",
+        "if (inputs) break;",
+    ),
+    "equal layers: weights of another": (
+        "1,3,3,3,1",
+        "kernel.c",
+        "fall(theta + l * n_out * (n_in + 1),",
+        "fall(theta,",
     ),
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +30,13 @@ from verify.simulation.streams import Minibatches
 __all__ = [
     "Chosen",
     "kernel",
+    "narrow",
     "points_in_lanes",
     "reason_against",
     "stretches",
     "train",
     "unsupported",
     "width",
-    "written_out",
 ]
 
 _STEPS_AT_ONCE = 1 << 14
@@ -47,7 +47,8 @@ _WIDE = 1 << 15  # parameters times vectors of points at a time: 2 MB with a vec
 _WIDE_AND_SHALLOW = 1 << 17  # the same with one hidden layer, whose sums over the lanes weigh more
 _WIDEST = 64  # of layers whose sizes are worth compiling
 _NARROW = 8  # layers that fit the registers, activations of two points at a time
-_WRITTEN_OUT = 256  # weights of a network whose layers are all written out: the code must stay small
+_WRITTEN_OUT = 256  # weights for which code is written out, once for layers of equal sizes: it must stay small
+_IN_CACHE = 256  # neurons, whose activations at four points take 64 kB
 _ROWS_AT_ONCE = 1 << 23  # row numbers handed over at once: 32 MB
 
 
@@ -94,30 +95,38 @@ def kernel(by: Stepper, dtype: torch.dtype, architecture: Architecture, points: 
     if apart:
         vectors = min(-(-points // by.lanes), _TILES[-1])
         return load(source("points.c"), {"WIDE": wide, "TILE": next(size for size in _TILES if vectors <= size)})
-    shape = written_out(architecture)
+    shape = narrow(architecture)
     most = 8 if not shape else 4 if max(architecture.widths) <= 4 else 2
     tile = next((size for size in (1, 2, 4) if points <= size), 8)
     given: dict[str, int | str] = {"WIDE": wide, "WIDTH": width(architecture)}
     return load(source("kernel.c"), given | {"TILE": min(tile, most)} | shape)
 
 
-def written_out(architecture: Architecture) -> dict[str, int | str]:
-    """What the kernel must be told to write out all layers of a narrow network; nothing for others.
+def narrow(architecture: Architecture) -> dict[str, int | str]:
+    """What the kernels must be told to hold the layers of a narrow network in registers (narrow.h); nothing for others.
 
     Scalar networks with one hidden layer have a faster way of their own.
     """
     widths = architecture.widths
-    weights = sum(n_in * n_out for n_in, n_out in pairwise(widths))
-    if max(widths) > _NARROW or weights > _WRITTEN_OUT or _is_scalar_and_shallow(architecture):
+    *hidden, last = pairwise(widths)
+    runs = [(sizes, len(list(same))) for sizes, same in groupby(hidden)] + [(last, 1)]
+    weights = sum(n_in * n_out for (n_in, n_out), _ in runs)
+    if (
+        max(widths) > _NARROW
+        or weights > _WRITTEN_OUT
+        or sum(widths) > _IN_CACHE
+        or _is_scalar_and_shallow(architecture)
+    ):
         return {}
     layers, place, below = [], 0, 0
-    for n_in, n_out in pairwise(widths):
-        layers.append(f"DO({place}, {below}, {n_in}, {n_out})")
-        place, below = place + n_out * (n_in + 1), below + n_in
+    for (n_in, n_out), times in runs:
+        layers.append(f"DO({place}, {below}, {n_in}, {n_out}, {times})")
+        place, below = place + times * n_out * (n_in + 1), below + times * n_in
     return {
-        "NEURONS": sum(widths),
         "INPUTS": widths[0],
         "OUTPUTS": widths[-1],
+        "NEURONS": sum(widths),
+        "WIDEST": max(widths),
         "LAYERS(DO)": " ".join(layers),
         "LAYERS_BACK(DO)": " ".join(reversed(layers)),
     }

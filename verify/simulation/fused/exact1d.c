@@ -9,7 +9,7 @@
    of their own. One hidden layer and few points have a way of their own (crossings.h).
 
    Compile with WIDE = 0 (float) or 1 (double), TILE = pieces at a time on the way back, and WIDTH (see layers.h), and
-   for narrow networks NEURONS and LAYERS (see kernel.c). */
+   for narrow networks what narrow.h names. */
 
 #include "lanes.h"
 #include "work.h"
@@ -17,7 +17,7 @@
 
 #ifdef NEURONS
 #include "narrow.h"
-#define ALL UNROLL /* all layers are written out, with constant sizes; see kernel.c */
+#define ALL UNROLL /* all sizes are constant */
 #else
 #define ALL
 #endif
@@ -76,6 +76,16 @@ INLINE void rise_sized(const V *weight, const V *bias, const V *h, const V *s, V
     for (; i < n_out; i++)
         rise_units(weight + i * n_in, bias + i, h, s, value + i, slope + i, n_in, 1, ahead, on + i * TILE);
 }
+
+#ifdef NEURONS
+/* value and slope: of the neurons below and then above, which also go to h and s, layer after layer. */
+INLINE void rise_all(const V *theta, V *value, V *slope, V *h, V *s, int n_in, int n_out, int times, V *ahead, M *on) {
+    ROLLED for (int l = 0; l < times; l++, theta += n_out * (n_in + 1), h += n_in, s += n_in, on += n_in * TILE) {
+        rise_units(theta, theta + n_in * n_out, value, slope, h, s, n_in, n_out, ahead, on);
+        UNROLL for (int i = 0; i < n_out; i++) value[i] = h[i], slope[i] = s[i];
+    }
+}
+#endif
 
 INLINE void rise(const V *weight, const V *bias, const V *h, const V *s, V *value, V *slope, long n_in, long n_out,
                  V *ahead, M *on) {
@@ -226,12 +236,12 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
     V ahead[CHAINS];
     UNROLL for (int c = 0; c < CHAINS; c++) ahead[c] = broadcast((REAL)INFINITY);
 #ifdef NEURONS
-    V h[NEURONS], s[NEURONS];
+    V h[NEURONS], s[NEURONS], value[WIDEST], slope[WIDEST]; /* of all layers, and of the one below */
     const long below = NEURONS - 1;
-    h[0] = piece->x0, s[0] = broadcast(1);
-#define RISE(place, from, n_in, n_out) \
-    rise_units(theta + place, theta + place + n_in * n_out, h + from, s + from, h + from + n_in, s + from + n_in, \
-               n_in, n_out, from + n_in < NEURONS - 1 ? ahead : 0, on + (from + n_in) * TILE);
+    h[0] = value[0] = piece->x0, s[0] = slope[0] = broadcast(1);
+#define RISE(place, below, n_in, n_out, times) \
+    rise_all(theta + place, value, slope, h + (below + n_in), s + (below + n_in), n_in, n_out, times, \
+             below + n_in < NEURONS - 1 ? ahead : 0, on + (below + n_in) * TILE);
     LAYERS(RISE)
 #else
     V *h = h_room, *s = s_room;
@@ -259,14 +269,22 @@ INLINE void march(const Work *work, const V *theta, Piece *piece, D *moments, Wa
 
 /* The way back of all that wait; d_i is the derivative of the output by the pre-activation of neuron i. */
 #ifdef NEURONS
+/* d: of the neurons above and then below; none of the input. */
+INLINE void fall_all(const V *theta, V *gradient, const Waiting *waiting, int below, V *d, int n_in, int n_out,
+                     int times, int points) {
+    ROLLED for (int l = times - 1; l >= 0; l--) {
+        const int here = (below + l * n_in) * TILE;
+        gain(gradient + l * n_out * (n_in + 1), waiting->sums + here, d, waiting->residuals, n_in, n_out, points);
+        if (!below && !l) break;
+        fall(theta + l * n_out * (n_in + 1), 0, waiting->on + here, d, n_in, n_out, points);
+    }
+}
+
 INLINE void fall_back(const V *theta, V *gradient, const Waiting *waiting, int points) {
-    V d[NEURONS * TILE];
-    UNROLL for (int t = 0; t < points; t++) d[(NEURONS - 1) * TILE + t] = broadcast(1);
-#define FALL(place, below, n_in, n_out) \
-    gain(gradient + place, waiting->sums + (below) * TILE, d + (below + n_in) * TILE, waiting->residuals, n_in, n_out, \
-         points); \
-    if (below) fall(theta + place, 0, waiting->on + (below) * TILE, d + (below + n_in) * TILE, d + (below) * TILE, \
-                    n_in, n_out, points);
+    V d[WIDEST * TILE];
+    UNROLL for (int t = 0; t < points; t++) d[t] = broadcast(1);
+#define FALL(place, below, n_in, n_out, times) \
+    fall_all(theta + place, gradient + place, waiting, below, d, n_in, n_out, times, points);
     LAYERS_BACK(FALL)
 }
 

@@ -56,7 +56,7 @@ def reason_against(
 def _kernel(dtype: torch.dtype, architecture: Architecture) -> ctypes.CDLL:
     tile = 8 if max(architecture.hidden) > _NARROW else 4
     given: dict[str, int | str] = {"WIDE": int(dtype == torch.float64), "TILE": tile}
-    given |= {"WIDTH": engine.width(architecture)} | engine.written_out(architecture)
+    given |= {"WIDTH": engine.width(architecture)} | engine.narrow(architecture)
     return load(source("exact1d.c"), given)
 
 

@@ -3,8 +3,8 @@
    A thread takes a group of LANES replicas and carries it through all steps; the group's parameters, states and
    gradient and the activations of TILE points stay in the core's cache. For layers too wide for that see points.c.
 
-   Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h), and for narrow networks NEURONS, INPUTS,
-   OUTPUTS, LAYERS and LAYERS_BACK. */
+   Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h), and for narrow networks what narrow.h
+   names. */
 
 #include "lanes.h"
 #include "work.h"
@@ -63,19 +63,33 @@ INLINE void rise(const V *theta, const V *h, V *out, int n_in, int n_out, int re
     }
 }
 
-INLINE void tile(const V *theta, V *gradient, const V *x, const V *y, V scale, int points) {
-    V h[NEURONS * TILE], d[NEURONS * TILE];
-    UNROLL for (int k = 0; k < INPUTS; k++) UNROLL for (int t = 0; t < TILE; t++) h[k * TILE + t] = x[k * TILE + t];
-#define RISE(place, below, n_in, n_out) \
-    rise(theta + place, h + (below) * TILE, h + (below + n_in) * TILE, n_in, n_out, below + n_in < NEURONS - OUTPUTS);
-    LAYERS(RISE)
-    UNROLL for (int i = 0; i < OUTPUTS; i++) UNROLL for (int t = 0; t < TILE; t++) {
-        const int at = (NEURONS - OUTPUTS + i) * TILE + t;
-        d[at] = t < points ? (h[at] - y[i * TILE + t]) * scale : broadcast(0);
+INLINE void rise_all(const V *theta, V *h, int n_in, int n_out, int times, int rectify) {
+    ROLLED for (int l = 0; l < times; l++, theta += n_out * (n_in + 1), h += n_in * TILE)
+        rise(theta, h, h + n_in * TILE, n_in, n_out, rectify);
+}
+
+/* d: derivatives by the neurons above and then below; none below the inputs. */
+INLINE void fall_all(const V *theta, V *gradient, const V *h, V *d, int n_in, int n_out, int times, int inputs) {
+    ROLLED for (int l = times - 1; l >= 0; l--) {
+        gain(gradient + l * n_out * (n_in + 1), h + l * n_in * TILE, d, 0, n_in, n_out, TILE);
+        if (inputs && !l) break;
+        fall(theta + l * n_out * (n_in + 1), h + l * n_in * TILE, 0, d, n_in, n_out, TILE);
     }
-#define FALL(place, below, n_in, n_out) \
-    gain(gradient + place, h + (below) * TILE, d + (below + n_in) * TILE, 0, n_in, n_out, TILE); \
-    if (below) fall(theta + place, h + (below) * TILE, 0, d + (below + n_in) * TILE, d + (below) * TILE, n_in, n_out, TILE);
+}
+
+INLINE void tile(const V *theta, V *gradient, const V *x, const V *y, V scale, int points) {
+    V h[NEURONS * TILE], d[WIDEST * TILE];
+    UNROLL for (int k = 0; k < INPUTS; k++) UNROLL for (int t = 0; t < TILE; t++) h[k * TILE + t] = x[k * TILE + t];
+#define RISE(place, below, n_in, n_out, times) \
+    rise_all(theta + place, h + (below) * TILE, n_in, n_out, times, below + n_in < NEURONS - OUTPUTS);
+    LAYERS(RISE)
+    const V *out = h + (NEURONS - OUTPUTS) * TILE;
+    UNROLL for (int i = 0; i < OUTPUTS; i++) UNROLL for (int t = 0; t < TILE; t++) {
+        const int at = i * TILE + t;
+        d[at] = t < points ? (out[at] - y[at]) * scale : broadcast(0);
+    }
+#define FALL(place, below, n_in, n_out, times) \
+    fall_all(theta + place, gradient + place, h + (below) * TILE, d, n_in, n_out, times, below == 0);
     LAYERS_BACK(FALL)
 }
 #else

@@ -27,6 +27,7 @@
 
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 #define UNROLL _Pragma("GCC unroll 16")
+#define ROLLED _Pragma("GCC unroll 1")
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
 #define ALIGNMENT 64

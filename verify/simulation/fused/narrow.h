@@ -1,7 +1,11 @@
-/* A narrow network, all layers written out, so that what goes from layer to layer stays in registers: NEURONS of them
-   in all layers; LAYERS(DO) and LAYERS_BACK(DO) are DO(place of the parameters, neurons below, n_in, n_out) for each
-   layer, from the first and from the last on. Arrays have TILE points for each neuron, of which the first `points` are
-   used, a constant in every call. */
+/* A narrow network, whose layers have constant sizes, so that what goes from layer to layer stays in registers.
+
+   INPUTS, OUTPUTS; NEURONS = in all layers, inputs and outputs among them; WIDEST = most in one layer. LAYERS(DO) is
+   DO(place, below, n_in, n_out, times) for every run of equal layers, `times` of them, from the first on: the run's
+   parameters begin at `place`, and `below` neurons lie under its inputs. The last layer is a run of its own, as it has
+   no relu. LAYERS_BACK(DO) is the same from the last on. A run is a loop: code that repeats itself for every layer does
+   not fit where the processor keeps decoded instructions. Arrays have TILE points for each neuron, of which the first
+   `points` are used, a constant in every call. */
 
 /* gradient += sum over the points of d_i h_k, and for the biases of d_i, or d_i r where r is given */
 INLINE void gain(V *gradient, const V *h, const V *d, const V *r, int n_in, int n_out, int points) {
@@ -18,8 +22,9 @@ INLINE void gain(V *gradient, const V *h, const V *d, const V *r, int n_in, int 
     }
 }
 
-/* below_k = sum_i W_ik d_i where neuron k is active, else 0; `on` says where if it is given, h else */
-INLINE void fall(const V *theta, const V *h, const M *on, const V *d, V *below, int n_in, int n_out, int points) {
+/* d_k = sum_i W_ik d_i where neuron k below is active, else 0; `on` says where if it is given, h else */
+INLINE void fall(const V *theta, const V *h, const M *on, V *d, int n_in, int n_out, int points) {
+    V below[WIDEST * TILE];
     UNROLL for (int k = 0; k < n_in; k++) {
         V sum[TILE];
         UNROLL for (int t = 0; t < points; t++) sum[t] = theta[k] * d[t];
@@ -33,4 +38,6 @@ INLINE void fall(const V *theta, const V *h, const M *on, const V *d, V *below, 
             else below[k * TILE + t] = fma_only(here, sum[t], theta[(n_out - 1) * n_in + k], d[(n_out - 1) * TILE + t]);
         }
     }
+    UNROLL for (int k = 0; k < n_in; k++)
+        UNROLL for (int t = 0; t < points; t++) d[k * TILE + t] = below[k * TILE + t];
 }
