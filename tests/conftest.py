@@ -33,3 +33,12 @@ def precision_is_left_alone() -> Iterator[None]:
     assert flint.ctx.prec == DEFAULT_BITS
     yield
     assert flint.ctx.prec == DEFAULT_BITS
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch on one thread, for tests whose numbers or times depend on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

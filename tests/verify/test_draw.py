@@ -9,7 +9,7 @@ concentration (the sum of |x_i| is a sqrt(n)-Lipschitz function) and the exact c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ from theorems.setting import Architecture
 from verify.simulation.draw import Layer, Parameters, _quantile, draw_parameters
 from verify.simulation.streams import Purpose, stream_key, uniforms
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Floats = npt.NDArray[np.float64]
 BUDGET = 5e-11  # a check; fewer than 2000 checks
 ARCHITECTURE = Architecture((3, 8, 5, 2))  # fan-in and fan-out differ in every layer
@@ -33,14 +35,6 @@ REPLICAS = np.arange(5000)
 KEY = stream_key("test draw")
 TEXTS = [*SCHEMES, "uniform(1/3)", "uniform(0.1)", "normal(2)", "normal(1/2,3)"]
 INDEPENDENT = [text for text in TEXTS if text != "orthogonal"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def draw(

@@ -7,10 +7,7 @@ under any two implementations: 19 of 20 stay within 1e-4, half within 1e-5.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +16,7 @@ import pytest
 import torch
 from scipy.stats import fisher_exact
 
+from tests.verify.conftest import Plant
 from theorems.errors import InvalidInput
 from theorems.laws import parse_initialization
 from theorems.rules import C4_RULES, RULES, Decay
@@ -32,54 +30,20 @@ from verify.simulation.eager import Batches, TrainingRows
 from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.engines import Choice, choose, supports
 from verify.simulation.forward import FloatData, find_dead
-from verify.simulation.fused import compiler, exact1d, library
 from verify.simulation.fused import engine as fused
+from verify.simulation.fused import exact1d
 from verify.simulation.fused.library import Slabs, Work, pointer, stepper
 from verify.simulation.fused.update import Schedule, update_code
 from verify.simulation.outcome import Outcome
 from verify.simulation.runs import RunTask, Start, run_block
 from verify.simulation.streams import Minibatches, minibatch_rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 50
 COMPILED = [Engine.FUSED, Engine.EXACT1D]
 compiled = pytest.mark.parametrize("engine", COMPILED, ids=lambda engine: engine.value)
 Floats = npt.NDArray[np.float64]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-Plant = Callable[[str, str, str], None]
-
-
-@pytest.fixture
-def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
-    """Puts a wrong text for a right one in a source or header of the kernels, for the rest of a test."""
-    sources = tmp_path / "sources"
-    shutil.copytree(compiler.SOURCES, sources, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    caches = library.source, compiler._header
-
-    def clear() -> None:
-        for cache in caches:
-            cache.cache_clear()
-
-    def put(name: str, right: str, wrong: str) -> None:
-        text = (sources / name).read_text(encoding="utf-8")
-        assert right in text
-        (sources / name).write_text(text.replace(right, wrong), encoding="utf-8")
-        clear()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(compiler, "SOURCES", sources)
-        patched.setattr(library, "SOURCES", sources)
-        clear()
-        yield put
-    clear()
 
 
 def data_set(inputs: int = 1, outputs: int = 1, rows: int = 23) -> DataSet:

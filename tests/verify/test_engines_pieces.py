@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.verify import test_engines as blocks
+from tests.verify.conftest import Plant
 from tests.verify.test_engines import flat
 from theorems.setting import Architecture
 from verify.optimizers.registry import resolve
@@ -35,19 +35,11 @@ from verify.simulation.eager import DTYPES, TrainingRows
 from verify.simulation.fused import compiler, exact1d
 from verify.simulation.fused.library import Move, Slabs, aligned, pointer, stepper
 
-Plant = blocks.Plant
-plant = blocks.plant  # a fixture
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Floats = npt.NDArray[np.floating[Any]]
 ROUNDINGS = 64
 both = pytest.mark.parametrize("dtype", ["float64", "float32"])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from tests.verify.conftest import Plant
 from tests.verify.test_engines import (
     SETTINGS,
     Floats,
-    Plant,
-    _one_thread,
     all_rows,
     check_agreement,
     data_set,
     final,
     flat,
     move_of_the_dead,
-    plant,
     start,
 )
 from theorems.rules import C4_RULES
@@ -34,7 +32,8 @@ from verify.simulation.fused.library import Slabs, stepper
 from verify.simulation.runs import Start
 from verify.simulation.streams import Minibatches, minibatch_rows
 
-__all__ = ["_one_thread", "plant"]  # fixtures
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 POINTS = 70  # several vectors, the last of them not full, with 8 or 16 lanes
 NUMBERS = np.array([0, 1, 2**32 + 5, 2**40])
 

@@ -7,7 +7,7 @@ is deliberately 0, which they have to catch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -16,7 +16,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,16 +33,10 @@ from verify.simulation.forward import (
     surely_dead,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Vector = tuple[Fraction, ...]
 THIRD = Fraction(1, 3)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # --- reference ------------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ from verify.simulation.gpu.work import Work
 from verify.simulation.runs import Start
 from verify.simulation.streams import Minibatches, minibatch_rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Floats = npt.NDArray[np.float64]
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -93,14 +95,6 @@ class Place:
 @pytest.fixture(params=["emulated", pytest.param("cuda", marks=no_gpu)])
 def place(request: pytest.FixtureRequest) -> Place:
     return Place(Emulator(), "cpu") if request.param == "emulated" else Place(Cuda(0), "cuda:0")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def check_agreement(

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -32,6 +32,8 @@ from verify.simulation.outcome import Outcome
 from verify.simulation.runs import RunCounts, RunTask, Start, StartCounts, StartTask, run_block, sample_starts
 from verify.simulation.streams import minibatch_rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DEAD_LAYER = Event(LayerDeath.DEAD)
 ONE_NEURON = Event(neurons=1)
 TWO_NEURONS = Event(neurons=2)
@@ -39,14 +41,6 @@ STRUCTURAL = Event(LayerDeath.STRUCTURAL)
 EVENTS = [DEAD_LAYER, STRUCTURAL, ONE_NEURON, TWO_NEURONS]
 events = pytest.mark.parametrize("event", EVENTS, ids=str)
 named = pytest.mark.parametrize("name", C4_RULES)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def data_set(name: str = "parabola") -> DataSet:

@@ -6,32 +6,25 @@ check fails for truly uniform numbers, and all of this file's checks together st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
 from verify.simulation.streams import Key, Purpose, minibatch_rows, philox, stream_key, uniforms
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Words4 = tuple[int, int, int, int]
 BUDGET = 1e-9
 MASK = 0xFFFFFFFF
 KEY: Key = (0x243F6A88, 0x85A308D3)
 words = st.integers(0, MASK)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # --- reference ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ they also run on scans that are broken on purpose, which they have to catch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -26,17 +26,11 @@ from verify.scan.result import Extent, LayerScan, Scan
 from verify.scan.scanning import scan
 from verify.scan.trace import trace
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Vector = tuple[Fraction, ...]
 Rows = list[list[float]]
 Layers = list[tuple[list[list[float]], list[float]]]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # --- the reference ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from math import comb
@@ -17,15 +16,9 @@ from verify.data import DataSpec, load_data
 from verify.scan.result import Scan
 from verify.scan.scanning import scan
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NILE = DataSpec("nile", scale="minmax", scale_labels="minmax")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def shallow(width: int, seed: int) -> nn.Sequential:

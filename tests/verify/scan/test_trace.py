@@ -6,7 +6,7 @@ modules (or the module's own notes, for functional ones) give the true pre-activ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,9 @@ from theorems.errors import InvalidInput
 from verify.scan.result import Scan
 from verify.scan.scanning import scan
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Floats = npt.NDArray[np.float64]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def whole(module: nn.Module, seed: int = 0) -> nn.Module:
