@@ -101,7 +101,7 @@ def run_audit(planned: Plan, folder: Path, executor: str, workers: int | None, f
         with Ledger.open(path, _warn) as ledger, _shown(told, console) as tell:
             if (share := known_share(planned, ledger)) > 0:
                 console.print(f"{share:.0%} of the networks are in {path.name} already")
-            with open_workers(executor, workers, folder.parent) as pool:
+            with open_workers(executor, workers, folder.parent, _warn) as pool:
                 return carry_out(planned, pool, tell, ledger)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -174,7 +174,7 @@ def forecast_audit(
     known = nullcontext(Ledger.in_memory()) if fresh else Ledger.open_to_read(ledger_of(folder))
     with known as ledger, tempfile.TemporaryDirectory(prefix="nonconv-") as place:
         asked = time.monotonic()
-        with open_workers(executor, workers, Path(place)) as pool:
+        with open_workers(executor, workers, Path(place), _warn) as pool:
             return Expected(forecast(planned, pool, ledger, asked), planning, str(ledger_of(folder)))
 
 

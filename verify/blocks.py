@@ -37,6 +37,7 @@ Progress = Callable[[float, float], None]
 
 _ATTEMPTS = 4  # at a part whose workers were lost
 _DOUBT = 0.05  # part of its work that a worker is given of a kind that was never timed: a guess may be far off
+_PATIENCE = 10  # seconds until the workers are asked why nothing comes back
 _LOOK_AROUND = 0.5  # seconds between two estimates of what is left
 
 
@@ -241,7 +242,8 @@ class Work:
                         on_progress(self._done, self._done)
                         return found
                     continue
-                wait(self._flying, timeout=10, return_when=FIRST_COMPLETED)
+                if not wait(self._flying, timeout=_PATIENCE, return_when=FIRST_COMPLETED).done:
+                    self.workers.wait()
                 self._gather()
         except BaseException:
             for future in self._flying:

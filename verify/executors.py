@@ -52,7 +52,8 @@ class Workers:
 
     count: how many workers there are; window: how many parts may be under way at once; seconds: of work that a part
     should have; pin: whether workers may be told to compute on one thread each; lost: what says that a worker has gone,
-    not that its work was wrong; explain: what is raised for a failure that is not mended.
+    not that its work was wrong; explain: what is raised for a failure that is not mended; wait: is called when nothing
+    has come back for a while, and may say why.
     """
 
     executor: Executor
@@ -62,6 +63,7 @@ class Workers:
     pin: bool = False
     lost: tuple[type[BaseException], ...] = ()
     explain: Callable[[BaseException], BaseException] = lambda error: error
+    wait: Callable[[], None] = lambda: None
 
 
 def workers_of(executor: Executor | Workers) -> Workers:
@@ -73,10 +75,13 @@ def workers_of(executor: Executor | Workers) -> Workers:
 
 
 @contextmanager
-def open_workers(where: str, count: int | None, folder: Path) -> Iterator[Workers]:
+def open_workers(
+    where: str, count: int | None, folder: Path, warn: Callable[[str], None] = lambda sentence: None
+) -> Iterator[Workers]:
     """Give the workers that `local`, `dask:ADDRESS` or `slurm[:NAME=VALUE,…]` names.
 
-    count: local processes, default the usable cores; folder: must exist and be seen by all machines, for Slurm's jobs.
+    count: local processes, default the usable cores; folder: must exist and be seen by all machines, for Slurm's jobs;
+    warn: is told what holds the work up, and does not end it.
     Fails: InvalidInput if the name means nothing, a package is missing, or nobody answers.
     """
     check_workers(where, count)
@@ -86,7 +91,7 @@ def open_workers(where: str, count: int | None, folder: Path) -> Iterator[Worker
         with worker_processes(number) as executor:
             yield Workers(executor, number, 2 * number)
     elif kind == "dask":
-        with dask_workers(rest) as workers:
+        with dask_workers(rest, warn=warn) as workers:
             yield workers
     else:
         with slurm_workers(folder, _slurm_settings(rest)) as workers:
@@ -217,10 +222,12 @@ def _optional(module: str, extra: str) -> ModuleType:
 
 
 @contextmanager
-def dask_workers(address: str, patience: float = 20.0) -> Iterator[Workers]:
+def dask_workers(
+    address: str, patience: float = 20.0, warn: Callable[[str], None] = lambda sentence: None
+) -> Iterator[Workers]:
     """Give the workers of the Dask scheduler at an address; nonconv must be installed for them too.
 
-    Dask sends what a lost worker had to another one.
+    Dask sends what a lost worker had to another one, and waits where there is none: `warn` is told so once each time.
     Fails: InvalidInput if `distributed` is missing, nobody answers, there is no worker, or the scheduler goes away.
     """
     distributed = _optional("distributed", "dask")
@@ -245,11 +252,33 @@ def dask_workers(address: str, patience: float = 20.0) -> Iterator[Workers]:
                 return InvalidInput(f"Dask scheduler {address!r} is gone, or gave the work up: {_first_line(error)}")
             return _explain_missing(error)
 
+        deserted = False
+
+        def wait() -> None:
+            nonlocal deserted
+            before, deserted = deserted, _has_no_worker(client)
+            if deserted and not before:
+                warn(f"Dask scheduler {address!r} has no worker any more; waiting for one")
+
         yield Workers(
-            client.get_executor(pure=False), count, 2 * count, seconds=5.0, pin=True, lost=(killed,), explain=explain
+            client.get_executor(pure=False),
+            count,
+            2 * count,
+            seconds=5.0,
+            pin=True,
+            lost=(killed,),
+            explain=explain,
+            wait=wait,
         )
     finally:
         client.close(timeout=patience)
+
+
+def _has_no_worker(client: Any) -> bool:
+    """Whether a scheduler that answers has no worker; one that does not makes the work itself fail."""
+    with suppress(OSError):
+        return not client.nthreads()
+    return False
 
 
 def _explain_missing(error: BaseException) -> BaseException:

@@ -170,7 +170,7 @@ theorems = ["T3"]
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def here(where: str, count: int | None, folder: Path) -> Iterator[Workers]:
+    def here(where: str, count: int | None, folder: Path, warn: object) -> Iterator[Workers]:
         yield Workers(InProcess(), 1, 2)
 
     monkeypatch.setattr(audit_run, "open_workers", here)

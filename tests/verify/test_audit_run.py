@@ -57,7 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
             return super().submit(fn, *args, **kwargs)
 
     @contextmanager
-    def here(where: str, count: int | None, folder: Path) -> Iterator[Workers]:
+    def here(where: str, count: int | None, folder: Path, warn: object) -> Iterator[Workers]:
         yield Workers(Noting(), 1, 2)
 
     monkeypatch.setattr(audit_run, "open_workers", here)

@@ -337,6 +337,29 @@ def test_a_worker_that_is_always_lost_is_given_up(counting_is_cheap: None) -> No
     assert len(executor.sent) == 4
 
 
+def test_workers_are_asked_when_nothing_comes_back(counting_is_cheap: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+    asked = threading.Event()
+
+    class Stuck(Recorded):
+        """Counts once the workers were asked."""
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            answer = super().submit(fn, *args, **kwargs).result()
+            threading.Thread(target=lambda: (asked.wait(60), future.set_result(answer))).start()
+            return future
+
+    assert count_all([runs(8)], one_by_one(Stuck(), wait=asked.set)) == [whole(8)]
+    assert asked.is_set()
+
+
+def test_workers_are_not_asked_while_work_comes_back(counting_is_cheap: None) -> None:
+    asked = threading.Event()
+    assert count_all([runs(8)], one_by_one(Recorded(), wait=asked.set)) == [whole(8)]
+    assert not asked.is_set()
+
+
 def test_a_failure_that_is_no_loss_is_not_tried_again() -> None:
     executor = Recorded()
     broken = runs(4, optimizer=OptimizerSpec("nowhere_at_all:X"))

@@ -23,7 +23,7 @@ from theorems.errors import InvalidInput
 from theorems.laws import parse_initialization
 from theorems.setting import Architecture, DataSet
 from theorems.theorem import Event, LayerDeath
-from verify import executors
+from verify import blocks, executors
 from verify.blocks import Unit, count_all
 from verify.executors import InProcess, dask_workers, open_workers, slurm_workers, worker_processes, workers_of
 from verify.ledger import Ledger
@@ -145,6 +145,29 @@ def test_a_dask_cluster_counts_the_same_although_its_workers_are_killed() -> Non
         with pytest.raises(InvalidInput, match="nowhere_at_all"):
             count_all([trained(4, "nowhere_at_all:X")], workers)
     assert sum(count for _, count, _ in ledger.blocks(units[1].key)) >= 600
+
+
+@WITHOUT_DASK
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_that_loses_all_workers_says_so_and_goes_on_with_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_PATIENCE", 0.2)
+    units, told = [trained(200)], list[str]()
+    expected = count_all(units, InProcess())
+    with cluster() as started:
+
+        def warn(sentence: str) -> None:
+            told.append(sentence)
+            started.scale(2)
+
+        def leave(done: float, total: float) -> None:
+            if done and not told:
+                started.scale(0)
+
+        with dask_workers(started.scheduler_address, warn=warn) as workers:
+            assert count_all(units, dataclasses.replace(workers, seconds=0.01), None, leave) == expected
+    assert len(told) == 1
+    assert "has no worker any more; waiting for one" in told[0]
 
 
 @WITHOUT_DASK
