@@ -159,6 +159,34 @@ def test_the_package_where_no_cache_can_be_written(
     assert answer(9) == 9
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo 'cc: fatal error: math.h: No such file' >&2; exit 1", "machine: cc: fatal error: math.h: No such file"),
+        ("exit 1", "does not compile for this machine: no message"),
+    ],
+)
+def test_a_system_compiler_that_does_not_work_is_passed_over(
+    script: str, told: str, cache: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cc", "gcc"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    assert "ziglang" in compiler.compiler().command
+    assert answer(8) == 8
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    with pytest.raises(compiler.Unavailable, match=re.escape(told)) as caught:
+        compiler.compiler()
+    assert str(caught.value).count("the C compiler ") == 2
+
+
+def test_a_compiler_without_the_headers_of_the_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = compiler.compiler().command
+    monkeypatch.setenv("CC", shlex.join([*real, "-nostdinc"]))
+    with pytest.raises(compiler.Unavailable, match=r"math\.h"):
+        compiler.compiler()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="the package ziglang is not installed")
 def test_the_package_itself(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +211,7 @@ def test_arguments_of_the_compiler(cache: Path, tmp_path: Path, monkeypatch: pyt
         assert compiler.load(text, {"ANSWER": 3}).answer() == 30 + plus
     assert len(list(cache.glob("*.so"))) == 2
     monkeypatch.setenv("CC", " ")
-    assert compiler.compiler().command == compiler._found()
+    assert compiler.compiler() == compiler._found()
     monkeypatch.setenv("CC", "gcc 'never closed")
     with pytest.raises(compiler.Unavailable, match=r"\$CC is \"gcc 'never closed\", expected a command line"):
         compiler.compiler()

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +31,9 @@ OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC"
 _NATIVE = ("-march=native", "-mcpu=native")
 _NAMES = ("cc", "gcc", "clang")
 _PACKAGE = "ziglang"  # clang, with a linker and the C library's headers, for machines that have no compiler
+_LIBRARY = (
+    b"#include <math.h>\n#include <stdlib.h>\n#include <string.h>\n"  # a compiler without these headers is useless
+)
 _TIME_LIMIT = 300
 
 
@@ -54,13 +57,13 @@ class Compiler:
 
 
 def compiler() -> Compiler:
-    """The compiler that is used: `$CC`, or the first of cc, gcc, clang on the path, or else the package ziglang's.
+    """The compiler that is used: `$CC`, or the first that works of cc, gcc, clang and the package ziglang's.
 
     `$CC` is a command line: a program, and arguments if it has any.
-    Fails: Unavailable if there is none that runs.
+    Fails: Unavailable if there is none that works.
     """
     wanted = os.environ.get("CC", "").strip()
-    return _examined(_wanted(wanted) if wanted else _found())
+    return _examined(_wanted(wanted)) if wanted else _found()
 
 
 def _wanted(line: str) -> tuple[str, ...]:
@@ -74,32 +77,43 @@ def _wanted(line: str) -> tuple[str, ...]:
     return (path, *arguments)
 
 
-def _found() -> tuple[str, ...]:
-    path = next((found for name in _NAMES if (found := shutil.which(name)) is not None), None)
-    if path is not None:
-        return (path,)
-    if importlib.util.find_spec(_PACKAGE) is not None:
-        return (sys.executable, "-P", "-m", _PACKAGE, "cc")  # -P: the package, not a file of its name in this folder
+def _found() -> Compiler:
+    reasons = []
+    for command in _candidates():
+        try:
+            return _examined(command)
+        except Unavailable as error:
+            reasons.append(str(error))
+    if reasons:
+        raise Unavailable("; ".join(reasons))
     raise Unavailable(
         f"no C compiler: looked for {', '.join(_NAMES)} on the path and for the Python package {_PACKAGE}; "
         "`pip install 'nonconv[compiler]'` brings one"
     )
 
 
+def _candidates() -> Iterator[tuple[str, ...]]:
+    for name in _NAMES:
+        if (path := shutil.which(name)) is not None:
+            yield (path,)
+    if importlib.util.find_spec(_PACKAGE) is not None:
+        yield (sys.executable, "-P", "-m", _PACKAGE, "cc")  # -P: the package, not a file of its name in this folder
+
+
 @lru_cache(maxsize=8)
 def _examined(command: tuple[str, ...]) -> Compiler:
-    """Ask what the compiler predefines: its version and the instruction set of this machine."""
+    """Ask what the compiler and the C library predefine: versions, and the instruction set of this machine."""
     for native in _NATIVE:
-        done = _run([*command, native, "-dM", "-E", "-x", "c", os.devnull])
+        done = _run([*command, native, "-dM", "-E", "-x", "c", "-"], _LIBRARY)
         if done.returncode == 0:
             return Compiler(command, native, hashlib.sha256(done.stdout).hexdigest())
     message = _first_line(done.stderr)
     raise Unavailable(f"the C compiler {shlex.join(command)} does not compile for this machine: {message}")
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+def _run(command: list[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(command, capture_output=True, timeout=_TIME_LIMIT, env=_environment(command))
+        return subprocess.run(command, input=given, capture_output=True, timeout=_TIME_LIMIT, env=_environment(command))
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"the C compiler {command[0]} cannot be run: {error}") from error
 
