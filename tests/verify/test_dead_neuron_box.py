@@ -6,55 +6,26 @@ Frequencies are seeded; a test fails for a true bound with probability below `FA
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from tests.verify.first_layers import FALSE_ALARM, dead_count, layer
 from theorems.laws import Law, Normal, TruncatedNormal, Uniform, Zero
 from verify.dead_neuron.box import Lattice, box_lattice, box_uniform, unit_box_probability
 from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d
-from verify.dead_neuron.result import FirstLayer
 
-FALSE_ALARM = 1e-8
 UNIT: dict[str, Law] = {
     "uniform": Uniform(sympy.Integer(1)),
     "normal": Normal(sympy.Integer(1)),
     "truncated": TruncatedNormal(sympy.Integer(1)),
     "zero": Zero(),
 }
-
-
-def layer(rows: Sequence[Any], weight: Law, bias: Law) -> FirstLayer:
-    return FirstLayer(tuple(tuple(Fraction(v) for v in row) for row in rows), weight, bias)
-
-
-def draw(law: Law, size: tuple[int, ...], source: np.random.Generator) -> np.ndarray:
-    match law:
-        case Zero():
-            return np.zeros(size)
-        case Uniform(half_width):
-            return source.uniform(-1, 1, size) * float(half_width)
-        case Normal(scale):
-            return source.standard_normal(size) * float(scale)
-        case TruncatedNormal(scale):
-            values = source.standard_normal(size)
-            while (outside := np.abs(values) > 2).any():
-                values[outside] = source.standard_normal(int(outside.sum()))
-            return values * float(scale)
-
-
-def dead_count(first: FirstLayer, n: int, seed: int) -> int:
-    x = np.array([[float(v) for v in row] for row in first.inputs])
-    source = np.random.default_rng(seed)
-    weights, biases = draw(first.weight, (n, x.shape[1]), source), draw(first.bias, (n, 1), source)
-    return int(((weights @ x.T + biases) <= 0).all(axis=1).sum())
 
 
 def assert_below(lower: Fraction, count: int, n: int) -> None:

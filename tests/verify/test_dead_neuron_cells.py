@@ -5,7 +5,6 @@ Frequencies are seeded; a test fails for a true bound with probability below `FA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,20 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from theorems.laws import Law, Normal, TruncatedNormal, Uniform, Zero
+from tests.verify.first_layers import FALSE_ALARM, NORMAL, TRUNCATED, UNIFORM, ZERO, dead_count, layer, lower
+from theorems.laws import Law, Normal, Uniform, Zero
 from verify.data import DataSpec, load_data
 from verify.dead_neuron import cells
 from verify.dead_neuron.cells import weight_cells
 from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d
 from verify.dead_neuron.result import FirstLayer
-
-FALSE_ALARM = 1e-8
-UNIFORM, NORMAL, TRUNCATED, ZERO = (
-    Uniform(sympy.Integer(1)),
-    Normal(sympy.Integer(1)),
-    TruncatedNormal(sympy.Integer(1)),
-    Zero(),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -37,40 +29,6 @@ def _fewer_corners(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bounds hold for any number of cells; fewer are faster."""
     monkeypatch.setattr(cells, "MOST_CORNERS", 60_000)
     monkeypatch.setattr(cells, "_FINEST", (200, 120, 40, 14))
-
-
-def layer(rows: Sequence[Any], weight: Law, bias: Law) -> FirstLayer:
-    return FirstLayer(tuple(tuple(Fraction(v) for v in row) for row in rows), weight, bias)
-
-
-def draw(law: Law, size: tuple[int, ...], source: np.random.Generator) -> np.ndarray:
-    match law:
-        case Zero():
-            return np.zeros(size)
-        case Uniform(half_width):
-            return source.uniform(-1, 1, size) * float(half_width)
-        case Normal(scale):
-            return source.standard_normal(size) * float(scale)
-        case TruncatedNormal(scale):
-            values = source.standard_normal(size)
-            while (outside := np.abs(values) > 2).any():
-                values[outside] = source.standard_normal(int(outside.sum()))
-            return values * float(scale)
-
-
-def dead_count(first: FirstLayer, n: int, seed: int) -> int:
-    x = np.array([[float(v) for v in row] for row in first.inputs])
-    source = np.random.default_rng(seed)
-    weights, biases = draw(first.weight, (n, x.shape[1]), source), draw(first.bias, (n, 1), source)
-    return int(((weights @ x.T + biases) <= 0).all(axis=1).sum())
-
-
-def lower(answer: Any) -> Fraction:
-    assert answer is not None
-    assert not answer.two_sided
-    assert answer.enclosure.hi == 1
-    found: Fraction = answer.enclosure.lo
-    return found
 
 
 # --- close to exact values, from below -------------------------------------------------------------------------------

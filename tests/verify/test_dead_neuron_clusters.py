@@ -5,49 +5,19 @@ Frequencies are seeded; a test fails for a true bound with probability below `FA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
-import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from tests.verify.first_layers import FALSE_ALARM, NORMAL, UNIFORM, ZERO, dead_count, layer, lower
 from theorems.errors import InvalidInput
-from theorems.laws import Law, Normal, Uniform, Zero
+from theorems.laws import Law
 from verify.dead_neuron.box import box_lattice
 from verify.dead_neuron.clusters import box_clusters, clusters_bound, smallest_box
-from verify.dead_neuron.result import FirstLayer
-
-FALSE_ALARM = 1e-8
-UNIFORM, NORMAL, ZERO = Uniform(sympy.Integer(1)), Normal(sympy.Integer(1)), Zero()
-
-
-def layer(rows: Sequence[Any], weight: Law, bias: Law) -> FirstLayer:
-    return FirstLayer(tuple(tuple(Fraction(v) for v in row) for row in rows), weight, bias)
-
-
-def dead_count(first: FirstLayer, n: int, seed: int) -> int:
-    x = np.array([[float(v) for v in row] for row in first.inputs])
-    source = np.random.default_rng(seed)
-
-    def draw(law: Law, columns: int) -> np.ndarray:
-        if isinstance(law, Zero):
-            return np.zeros((n, columns))
-        uniform = isinstance(law, Uniform)
-        return source.uniform(-1, 1, (n, columns)) if uniform else source.standard_normal((n, columns))
-
-    return int(((draw(first.weight, x.shape[1]) @ x.T + draw(first.bias, 1)) <= 0).all(axis=1).sum())
-
-
-def lower(answer: Any) -> Fraction:
-    assert answer is not None
-    assert not answer.two_sided
-    found: Fraction = answer.enclosure.lo
-    return found
 
 
 def unit_vectors(dimension: int) -> list[tuple[int, ...]]:

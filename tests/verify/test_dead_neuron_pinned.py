@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 from scipy.stats import binom
 
+from tests.verify.first_layers import FALSE_ALARM, NORMAL, TRUNCATED, UNIFORM, ZERO, dead_count, layer, lower
 from theorems.errors import InvalidInput
-from theorems.laws import Law, Normal, TruncatedNormal, Uniform, Zero
+from theorems.laws import Law, Normal, Uniform
 from verify.data import DataSpec, load_data
 from verify.dead_neuron.box import box_lattice
 from verify.dead_neuron.one_dimensional import normal_1d, uniform_1d
@@ -39,14 +40,6 @@ from verify.enclosure import Enclosure
 forms: Any = importlib.import_module("verify.dead_neuron.pinned_normal")
 sums: Any = importlib.import_module("verify.dead_neuron.pinned_sums")
 
-FALSE_ALARM = 1e-8
-UNIFORM, NORMAL, TRUNCATED, ZERO = (
-    Uniform(sympy.Integer(1)),
-    Normal(sympy.Integer(1)),
-    TruncatedNormal(sympy.Integer(1)),
-    Zero(),
-)
-
 
 @pytest.fixture(autouse=True)
 def _fewer_cells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,42 +48,8 @@ def _fewer_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forms, "MOST_WORK", 20_000_000)
 
 
-def layer(rows: Sequence[Any], weight: Law, bias: Law) -> FirstLayer:
-    return FirstLayer(tuple(tuple(Fraction(v) for v in row) for row in rows), weight, bias)
-
-
 def axes(dimension: int) -> list[list[int]]:
     return [[int(i == j) for i in range(dimension)] for j in range(dimension)]
-
-
-def draw(law: Law, size: tuple[int, ...], source: np.random.Generator) -> np.ndarray:
-    match law:
-        case Zero():
-            return np.zeros(size)
-        case Uniform(half_width):
-            return source.uniform(-1, 1, size) * float(half_width)
-        case Normal(scale):
-            return source.standard_normal(size) * float(scale)
-        case TruncatedNormal(scale):
-            values = source.standard_normal(size)
-            while (outside := np.abs(values) > 2).any():
-                values[outside] = source.standard_normal(int(outside.sum()))
-            return values * float(scale)
-
-
-def dead_count(first: FirstLayer, n: int, seed: int) -> int:
-    x = np.array([[float(v) for v in row] for row in first.inputs])
-    source = np.random.default_rng(seed)
-    weights, biases = draw(first.weight, (n, x.shape[1]), source), draw(first.bias, (n, 1), source)
-    return int(((weights @ x.T + biases) <= 0).all(axis=1).sum())
-
-
-def lower(answer: Any) -> Fraction:
-    assert answer is not None
-    assert not answer.two_sided
-    assert answer.enclosure.hi == 1
-    found: Fraction = answer.enclosure.lo
-    return found
 
 
 # --- below exact values, and near them -------------------------------------------------------------------------------

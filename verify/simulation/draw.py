@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from theorems.laws import Initialization, Law, Normal, TruncatedNormal, Uniform,
 from theorems.setting import Architecture
 from verify.simulation.streams import Key, Purpose, uniforms
 
-__all__ = ["Layer", "Parameters", "draw_parameters"]
+__all__ = ["Layer", "Parameters", "draw_parameters", "flatten", "unflatten"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,17 +44,31 @@ def draw_parameters(
     Each parameter takes one uniform number, weights before biases, layer after layer, whatever its law.
     """
     draws = uniforms(key, replicas, Purpose.INITIALIZATION, architecture.n_parameters)
-    layers, used = [], 0
-    for fan_in, fan_out in zip(architecture.widths, architecture.widths[1:], strict=False):
-        block = draws[:, used : used + fan_out * (fan_in + 1)]
-        used += fan_out * (fan_in + 1)
-        raw = block[:, : fan_out * fan_in].reshape(-1, fan_out, fan_in)
+    layers = []
+    for draw in unflatten(draws, architecture.widths):
+        _, fan_out, fan_in = draw.weight.shape
         if initialization.independent:
-            weight = _quantile(initialization.weight_law(fan_in, fan_out), raw)
+            weight = _quantile(initialization.weight_law(fan_in, fan_out), draw.weight)
         else:
-            weight = _orthogonal(ndtri(raw))
-        bias = _quantile(initialization.bias_law(fan_in, fan_out), block[:, fan_out * fan_in :])
+            weight = _orthogonal(ndtri(draw.weight))
+        bias = _quantile(initialization.bias_law(fan_in, fan_out), draw.bias)
         layers.append(Layer(_rounded(weight, dtype), _rounded(bias, dtype)))
+    return tuple(layers)
+
+
+def flatten(parameters: Parameters) -> Floats:
+    """All parameters of each network in a row (replicas, parameters): weights before biases, layer after layer."""
+    replicas = len(parameters[0].bias)
+    return np.concatenate([part.reshape(replicas, -1) for each in parameters for part in (each.weight, each.bias)], 1)
+
+
+def unflatten(rows: Floats, widths: Sequence[int]) -> Parameters:
+    """The networks of these widths whose parameters `flatten` puts in these rows; nothing is shared with them."""
+    layers, used = [], 0
+    for n_in, n_out in pairwise(widths):
+        first, used = used, used + n_out * (n_in + 1)
+        weight, bias = rows[:, first : used - n_out], rows[:, used - n_out : used]
+        layers.append(Layer(weight.reshape(-1, n_out, n_in).copy(), bias.copy()))
     return tuple(layers)
 
 

@@ -18,7 +18,7 @@ import torch
 from theorems.errors import InvalidInput
 from theorems.setting import Architecture, DataSet
 from verify.optimizers.registry import ResolvedOptimizer
-from verify.simulation.draw import Layer, Parameters
+from verify.simulation.draw import Layer, Parameters, flatten, unflatten
 from verify.simulation.engine_names import Epsilon
 
 __all__ = ["TrainingRows", "check_device", "train"]
@@ -109,7 +109,7 @@ def _train_stacked(
 ) -> Iterator[Parameters]:
     replicas = len(start[0].bias)
     # torch multiplies a stack of one matrix by other code, with other bits: a lone replica gets a companion
-    flat = _leaf(np.repeat(_flatten(start), 2, axis=0) if replicas == 1 else _flatten(start), rows)
+    flat = _leaf(np.repeat(flatten(start), 2, axis=0) if replicas == 1 else flatten(start), rows)
     stepper = _built(optimizer, [flat])
     done = 0
     for checkpoint in checkpoints:
@@ -120,7 +120,7 @@ def _train_stacked(
                 _set_epsilon(stepper, optimizer, step)
             _one_step(stepper, optimizer, lambda: _split(flat, architecture), x, y)
         done = checkpoint
-        yield _to_numpy(_split(flat.detach()[:replicas], architecture))
+        yield unflatten(_float64(flat[:replicas]), architecture.widths)
 
 
 def _train_single(
@@ -204,11 +204,6 @@ def _batch(rows: TrainingRows, numbers: Ints | None) -> tuple[torch.Tensor, torc
     return rows.inputs[index].transpose(1, 2), rows.labels[index].transpose(1, 2)
 
 
-def _flatten(parameters: Parameters) -> npt.NDArray[np.float64]:
-    parts = [(layer.weight.reshape(len(layer.bias), -1), layer.bias) for layer in parameters]
-    return np.concatenate([part for pair in parts for part in pair], axis=1)
-
-
 def _split(flat: torch.Tensor, architecture: Architecture) -> list[tuple[torch.Tensor, torch.Tensor]]:
     shapes = list(zip(architecture.widths[1:], architecture.widths, strict=False))
     pieces = torch.split(flat, [size for out, inp in shapes for size in (out * inp, out)], dim=1)
@@ -217,10 +212,6 @@ def _split(flat: torch.Tensor, architecture: Architecture) -> list[tuple[torch.T
 
 def _float64(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
     return tensor.detach().cpu().to(torch.float64).numpy().copy()
-
-
-def _to_numpy(layers: list[tuple[torch.Tensor, torch.Tensor]]) -> Parameters:
-    return tuple(Layer(_float64(weight), _float64(bias)) for weight, bias in layers)
 
 
 def _replica(start: Parameters, r: int) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from verify.optimizers.registry import ResolvedOptimizer
-from verify.simulation.draw import Layer, Parameters
+from verify.simulation.draw import Parameters, flatten, unflatten
 from verify.simulation.engine_names import Epsilon
 from verify.simulation.fused.compiler import SOURCES, load
 from verify.simulation.fused.update import Schedule, UpdateCode, rule_and_decay, update_code
@@ -128,14 +128,12 @@ class Slabs:
 
     def __init__(self, start: Parameters, by: Stepper, dtype: torch.dtype, *, apart: bool = False) -> None:
         self.apart, self.dtype = apart, np.dtype(np.float64 if dtype == torch.float64 else np.float32)
-        self.shapes = [layer.weight.shape[1:] for layer in start]
+        self.widths = (start[0].weight.shape[2], *(layer.bias.shape[1] for layer in start))
         self.replicas, self.lanes = len(start[0].bias), 1 if apart else by.lanes
         self.groups = -(-self.replicas // self.lanes)
         self.order = np.minimum(np.arange(self.groups * self.lanes), self.replicas - 1)
         first = by.schedule.start()
-        flat = np.concatenate(
-            [part.reshape(self.replicas, -1) for each in start for part in (each.weight, each.bias)], 1
-        )
+        flat = flatten(start)
         self.parameters = flat.shape[1]
         self.vectors = -(-self.parameters * self.lanes // by.lanes)
         rows = self.vectors * by.lanes // self.lanes
@@ -173,12 +171,7 @@ class Slabs:
         """The parameters now."""
         flat = np.empty((self.replicas, self.parameters))
         flat[self.order] = self.memory[:, 0, : self.parameters].transpose(0, 2, 1).reshape(-1, self.parameters)
-        layers, used = [], 0
-        for n_out, n_in in self.shapes:
-            weight = flat[:, used : used + n_out * n_in].reshape(-1, n_out, n_in)
-            used += n_out * (n_in + 1)
-            layers.append(Layer(np.ascontiguousarray(weight), np.ascontiguousarray(flat[:, used - n_out : used])))
-        return tuple(layers)
+        return unflatten(flat, self.widths)
 
 
 def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -15,14 +15,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 import torch
 
 from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
-from verify.simulation.draw import Layer, Parameters
+from verify.simulation.draw import Parameters, flatten, unflatten
 from verify.simulation.eager import Batches, TrainingRows
 from verify.simulation.engine_names import Epsilon
 from verify.simulation.fused.engine import Chosen, stretches
@@ -119,8 +118,7 @@ class _Trainer:
         self.rows, self.architecture, self.on, self.by = rows, architecture, on, by
         self.sign = -1 if optimizer.settings.get("maximize") else 1
         self.inputs, self.labels = rows.inputs.contiguous(), rows.labels.contiguous()
-        parts = [part.reshape(len(part), -1) for each in start for part in (each.weight, each.bias)]
-        flat = np.concatenate(parts, axis=1)
+        flat = flatten(start)
         slab = np.empty((len(flat), 1 + len(by.start()), flat.shape[1]))
         slab[:, 0], slab[:, 1:] = flat, by.start()[:, None]
         self.slab = self._tensor(slab, rows.inputs.dtype)
@@ -174,10 +172,4 @@ class _Trainer:
     def read(self) -> Parameters:
         """The parameters now."""
         flat = self.slab[:, 0].to(dtype=torch.float64, device="cpu").numpy()
-        layers, used = [], 0
-        widths = self.architecture.widths
-        for n_in, n_out in pairwise(widths):
-            weight = flat[:, used : used + n_out * n_in].reshape(-1, n_out, n_in)
-            used += n_out * (n_in + 1)
-            layers.append(Layer(np.ascontiguousarray(weight), np.ascontiguousarray(flat[:, used - n_out : used])))
-        return tuple(layers)
+        return unflatten(flat, self.architecture.widths)
