@@ -110,38 +110,30 @@ INLINE V rough_reciprocal(V a) {
 
 /* --- relu, and sums over the points where a neuron is active: where not h <= 0, which is how torch decides --- */
 
-#if defined(__AVX512F__) && WIDE
+#if defined(__AVX512F__)
+#if WIDE
 typedef __mmask8 M;
-INLINE V relu(V z) { return (V)_mm512_max_pd(_mm512_setzero_pd(), (__m512d)z); }
-INLINE M active(V h) { return _mm512_cmp_pd_mask((__m512d)h, _mm512_setzero_pd(), _CMP_NLE_UQ); }
-INLINE M negative(V a) { return _mm512_cmp_pd_mask((__m512d)a, _mm512_setzero_pd(), _CMP_LT_OQ); }
-INLINE int some(M m) { return m != 0; }
-INLINE V where(M m, V a) { return (V)_mm512_maskz_mov_pd(m, (__m512d)a); }
-INLINE V choose(M m, V a, V b) { return (V)_mm512_mask_mov_pd((__m512d)b, m, (__m512d)a); }
-INLINE V negative_where(M m, V a) { return (V)_mm512_mask_sub_pd((__m512d)a, m, _mm512_setzero_pd(), (__m512d)a); }
-INLINE V min_where(M m, V least, V a) { return (V)_mm512_mask_min_pd((__m512d)least, m, (__m512d)a, (__m512d)least); }
-INLINE M not_less(V a, V b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GE_OQ); }
-INLINE V add_where(M m, V sum, V a) { return (V)_mm512_mask_add_pd((__m512d)sum, m, (__m512d)sum, (__m512d)a); }
-INLINE V fma_where(M m, V sum, V a, V b) {
-    return (V)_mm512_mask3_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)sum, m);
-}
-INLINE V fma_only(M m, V sum, V a, V b) { return (V)_mm512_maskz_fmadd_pd(m, (__m512d)a, (__m512d)b, (__m512d)sum); }
-#elif defined(__AVX512F__)
+typedef __m512d Z;
+#define MM(operation) _mm512_##operation##_pd
+#define COMPARE(a, b, how) _mm512_cmp_pd_mask((Z)a, (Z)b, how)
+#else
 typedef __mmask16 M;
-INLINE V relu(V z) { return (V)_mm512_max_ps(_mm512_setzero_ps(), (__m512)z); }
-INLINE M active(V h) { return _mm512_cmp_ps_mask((__m512)h, _mm512_setzero_ps(), _CMP_NLE_UQ); }
-INLINE M negative(V a) { return _mm512_cmp_ps_mask((__m512)a, _mm512_setzero_ps(), _CMP_LT_OQ); }
+typedef __m512 Z;
+#define MM(operation) _mm512_##operation##_ps
+#define COMPARE(a, b, how) _mm512_cmp_ps_mask((Z)a, (Z)b, how)
+#endif
+INLINE V relu(V z) { return (V)MM(max)(MM(setzero)(), (Z)z); }
+INLINE M active(V h) { return COMPARE(h, MM(setzero)(), _CMP_NLE_UQ); }
+INLINE M negative(V a) { return COMPARE(a, MM(setzero)(), _CMP_LT_OQ); }
+INLINE M not_less(V a, V b) { return COMPARE(a, b, _CMP_GE_OQ); }
 INLINE int some(M m) { return m != 0; }
-INLINE V where(M m, V a) { return (V)_mm512_maskz_mov_ps(m, (__m512)a); }
-INLINE V choose(M m, V a, V b) { return (V)_mm512_mask_mov_ps((__m512)b, m, (__m512)a); }
-INLINE V negative_where(M m, V a) { return (V)_mm512_mask_sub_ps((__m512)a, m, _mm512_setzero_ps(), (__m512)a); }
-INLINE V min_where(M m, V least, V a) { return (V)_mm512_mask_min_ps((__m512)least, m, (__m512)a, (__m512)least); }
-INLINE M not_less(V a, V b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GE_OQ); }
-INLINE V add_where(M m, V sum, V a) { return (V)_mm512_mask_add_ps((__m512)sum, m, (__m512)sum, (__m512)a); }
-INLINE V fma_where(M m, V sum, V a, V b) {
-    return (V)_mm512_mask3_fmadd_ps((__m512)a, (__m512)b, (__m512)sum, m);
-}
-INLINE V fma_only(M m, V sum, V a, V b) { return (V)_mm512_maskz_fmadd_ps(m, (__m512)a, (__m512)b, (__m512)sum); }
+INLINE V where(M m, V a) { return (V)MM(maskz_mov)(m, (Z)a); }
+INLINE V choose(M m, V a, V b) { return (V)MM(mask_mov)((Z)b, m, (Z)a); }
+INLINE V negative_where(M m, V a) { return (V)MM(mask_sub)((Z)a, m, MM(setzero)(), (Z)a); }
+INLINE V min_where(M m, V least, V a) { return (V)MM(mask_min)((Z)least, m, (Z)a, (Z)least); }
+INLINE V add_where(M m, V sum, V a) { return (V)MM(mask_add)((Z)sum, m, (Z)sum, (Z)a); }
+INLINE V fma_where(M m, V sum, V a, V b) { return (V)MM(mask3_fmadd)((Z)a, (Z)b, (Z)sum, m); }
+INLINE V fma_only(M m, V sum, V a, V b) { return (V)MM(maskz_fmadd)(m, (Z)a, (Z)b, (Z)sum); }
 #else
 typedef I M;
 INLINE M active(V h) { return ~(h <= 0); }
@@ -167,10 +159,8 @@ INLINE V fma_only(M m, V sum, V a, V b) { return where(m, sum + a * b); }
    NaN, IEEE 754 says. */
 
 INLINE V SQRT(V a) {
-#if defined(__AVX512F__) && WIDE
-    return (V)_mm512_sqrt_pd((__m512d)a);
-#elif defined(__AVX512F__)
-    return (V)_mm512_sqrt_ps((__m512)a);
+#if defined(__AVX512F__)
+    return (V)MM(sqrt)((Z)a);
 #else
     V root;
     for (int lane = 0; lane < LANES; lane++) root[lane] = WIDE ? sqrt(a[lane]) : sqrtf(a[lane]);
