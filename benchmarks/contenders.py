@@ -21,7 +21,7 @@ from theorems.setting import Architecture, DataSet
 from verify.optimizers.registry import ResolvedOptimizer, resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import TrainingRows
+from verify.simulation.eager import Training, TrainingRows
 from verify.simulation.engine_names import Engine
 from verify.simulation.engines import supports, train
 from verify.simulation.runs import Start
@@ -118,8 +118,8 @@ def _engine(engine: Engine, device: str = "cpu") -> Callable[[Prepared, int], Ru
             return reason
 
         def run(steps: int) -> object:
-            given = (case.initial, rows, case.optimizer, architecture, case.batches(steps), (steps,), lambda r: r)
-            return list(train(*given, engine=engine, batch=batch, threads=threads))
+            training = Training(rows, case.optimizer, architecture, (steps,), case.batches(steps))
+            return list(train(case.initial, training, engine=engine, batch=batch, threads=threads))
 
         return run
 

@@ -26,7 +26,7 @@ from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation import engines
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.eager import Batches, Training, TrainingRows, all_rows
 from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.engines import Choice, choose, supports
 from verify.simulation.forward import FloatData, find_dead
@@ -64,10 +64,6 @@ def start(
     return Start(architecture, parse_initialization(scheme), given, dtype, seed=3)
 
 
-def all_rows(step: int) -> None:
-    return None
-
-
 def final(
     of: Start,
     optimizer: str = "sgd",
@@ -86,19 +82,8 @@ def final(
     batches: Batches = all_rows if batch is None else Minibatches((5, 6), numbers, steps, batch, of.data.n_rows)
     rows = TrainingRows.of(of.data, of.dtype, "cpu")
     resolved = resolve(OptimizerSpec(optimizer, settings or {}), prove=False)
-    made = engines.train(
-        initial,
-        rows,
-        resolved,
-        of.architecture,
-        batches,
-        (steps,),
-        lambda r: r,
-        engine=engine,
-        batch=batch,
-        threads=threads,
-        epsilon=epsilon,
-    )
+    training = Training(rows, resolved, of.architecture, (steps,), batches, epsilon=epsilon)
+    made = engines.train(initial, training, engine=engine, batch=batch, threads=threads)
     return initial, list(made)[-1]
 
 
@@ -334,8 +319,8 @@ def test_checkpoints_do_not_matter(engine: Engine) -> None:
     optimizer = resolve(OptimizerSpec("adam"), prove=False)
 
     def at(*checkpoints: int) -> list[Parameters]:
-        given = (of.draw(np.arange(9)), rows, optimizer, of.architecture, all_rows, checkpoints, lambda r: r)
-        return list(engines.train(*given, engine=engine))
+        training = Training(rows, optimizer, of.architecture, checkpoints)
+        return list(engines.train(of.draw(np.arange(9)), training, engine=engine))
 
     looks = at(0, 0, 1, 7, 30, 30)
     assert flat(looks[0]).tobytes() == flat(of.draw(np.arange(9))).tobytes()
@@ -353,7 +338,8 @@ def test_rows_drawn_in_the_kernel_are_those_of_the_streams(batch: int) -> None:
     table = minibatch_rows((9, 10), numbers, 20, batch, of.data.n_rows)
 
     def trained(batches: Batches) -> list[bytes]:
-        made = fused.train(of.draw(np.arange(4)), rows, optimizer, of.architecture, batches, (3, 20))
+        training = Training(rows, optimizer, of.architecture, (3, 20), batches)
+        made = fused.train(of.draw(np.arange(4)), training)
         return [flat(each).tobytes() for each in made]
 
     assert trained(drawn) == trained(lambda step: table[step - 1])
@@ -389,8 +375,8 @@ def test_one_bad_replica_does_not_touch_its_neighbours(engine: Engine) -> None:
     def trained(spoil: float) -> Floats:
         initial = of.draw(np.arange(8))
         initial[0].weight[3] = spoil
-        given = (initial, rows, optimizer, of.architecture, all_rows, (5,), lambda r: r)
-        return flat(next(engines.train(*given, engine=engine)))
+        training = Training(rows, optimizer, of.architecture, (5,))
+        return flat(next(engines.train(initial, training, engine=engine)))
 
     well, others = trained(0.5), np.arange(8) != 3
     assert np.isfinite(well).all()
@@ -500,8 +486,8 @@ def test_both_conventions_of_epsilon(engine: Engine, convention: Any) -> None:
     initial[0].weight[:], initial[0].bias[:], initial[1].bias[:] = -1.0, -1.0, 0.25
     rows = TrainingRows.of(of.data, "float64", "cpu")
     optimizer = resolve(OptimizerSpec("adam", {"eps": 0.01}), prove=False)
-    given = (initial, rows, optimizer, of.architecture, all_rows, (30,), lambda r: r)
-    (after,) = engines.train(*given, engine=engine, epsilon=convention)
+    training = Training(rows, optimizer, of.architecture, (30,), epsilon=convention)
+    (after,) = engines.train(initial, training, engine=engine)
     assert np.abs(after[1].bias - adam_on_a_line(convention, 30, 0.01)).max() < 1e-12
     assert abs(adam_on_a_line("torch", 30, 0.01) - adam_on_a_line("tensorflow1", 30, 0.01)) > 1e-3
 

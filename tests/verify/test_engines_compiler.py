@@ -27,7 +27,7 @@ from verify.executors import InProcess
 from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.draw import Layer
-from verify.simulation.eager import TrainingRows
+from verify.simulation.eager import Training, TrainingRows
 from verify.simulation.engine_names import Engine
 from verify.simulation.engines import Choice, choose, train
 from verify.simulation.fused import compiler, library
@@ -83,18 +83,9 @@ def trained(engine: Engine) -> npt.NDArray[np.float64]:
     numbers = np.random.default_rng(1)
     points = torch.linspace(-1, 1, 60, dtype=torch.float64)[:, None]
     start = tuple(Layer(numbers.normal(size=(17, n, m)), numbers.normal(size=(17, n))) for n, m in ((5, 1), (1, 5)))
-    steps = train(
-        start,
-        TrainingRows(points, points**2),
-        resolve(OptimizerSpec("sgd"), prove=False),
-        Architecture.parse("1,5,1"),
-        lambda step: None,
-        (5,),
-        lambda step: 0,
-        engine=engine,
-        threads=1,
-    )
-    (after,) = steps
+    rows, optimizer = TrainingRows(points, points**2), resolve(OptimizerSpec("sgd"), prove=False)
+    training = Training(rows, optimizer, Architecture.parse("1,5,1"), (5,))
+    (after,) = train(start, training, engine=engine, threads=1)
     return np.concatenate([part.reshape(17, -1) for layer in after for part in (layer.weight, layer.bias)], axis=1)
 
 

@@ -31,7 +31,7 @@ from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation import eager
 from verify.simulation.draw import Layer, Parameters
-from verify.simulation.eager import DTYPES, TrainingRows
+from verify.simulation.eager import DTYPES, Training, TrainingRows
 from verify.simulation.fused import compiler, exact1d
 from verify.simulation.fused.library import Move, Slabs, aligned, pointer, stepper
 
@@ -88,11 +88,8 @@ class Case:
     ) -> Floats:
         """Parameters (replicas, parameters) at the last checkpoint."""
         optimizer = resolve(OptimizerSpec(name, options or {}), prove=False)
-        given = self.start, self.rows(), optimizer, self.architecture
-        if eagerly:
-            made = eager.train(*given, lambda step: None, checkpoints, lambda r: r)
-        else:
-            made = exact1d.train(*given, checkpoints, threads=threads)
+        training = Training(self.rows(), optimizer, self.architecture, checkpoints)
+        made = eager.train(self.start, training) if eagerly else exact1d.train(self.start, training, threads=threads)
         return flat(list(made)[-1])
 
     def gradient(self, *, eagerly: bool = False) -> Floats:

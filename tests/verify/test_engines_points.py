@@ -13,7 +13,6 @@ from tests.verify.conftest import Plant
 from tests.verify.test_engines import (
     SETTINGS,
     Floats,
-    all_rows,
     check_agreement,
     data_set,
     final,
@@ -25,7 +24,7 @@ from theorems.rules import C4_RULES
 from theorems.setting import Architecture
 from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
-from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.eager import Batches, Training, TrainingRows, all_rows
 from verify.simulation.engine_names import Engine
 from verify.simulation.fused import engine as fused
 from verify.simulation.fused.library import Slabs, stepper
@@ -99,7 +98,8 @@ def trained(of: Start, batches: Batches, spoil: float | None = None, optimizer: 
     if spoil is not None:
         initial[0].weight[2] = spoil
     resolved = resolve(OptimizerSpec(optimizer), prove=False)
-    return [flat(each) for each in fused.train(initial, rows, resolved, of.architecture, batches, (3, 20))]
+    training = Training(rows, resolved, of.architecture, (3, 20), batches)
+    return [flat(each) for each in fused.train(initial, training)]
 
 
 @pytest.mark.usefixtures("apart")

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from tests.verify import test_engines as others
-from tests.verify.test_engines import SETTINGS, STEPS, all_rows, data_set, distance, flat, start
+from tests.verify.test_engines import SETTINGS, STEPS, data_set, distance, flat, start
 from theorems.errors import InvalidInput
 from theorems.rules import C4_RULES, RULES, Decay
 from theorems.setting import Architecture, DataSet
@@ -29,7 +29,7 @@ from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation import engines
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.eager import Batches, Training, TrainingRows, all_rows
 from verify.simulation.engine_names import Engine
 from verify.simulation.engines import Choice, choose
 from verify.simulation.fused import compiler
@@ -87,9 +87,8 @@ class Place:
         rows = TrainingRows.of(of.data, of.dtype, self.device)
         resolved = resolve(OptimizerSpec(optimizer, settings or {}), prove=False)
         begun = of.draw(numbers) if initial is None else initial
-        return list(
-            gpu.train(begun, rows, resolved, of.architecture, batches, checkpoints, on=self.on, epsilon=epsilon)
-        )
+        training = Training(rows, resolved, of.architecture, checkpoints, batches, epsilon=epsilon)
+        return list(gpu.train(begun, training, on=self.on))
 
 
 @pytest.fixture(params=["emulated", pytest.param("cuda", marks=no_gpu)])
@@ -619,20 +618,9 @@ def test_eager_steps_on_a_gpu_as_on_the_cpu() -> None:
     for name, batch in (("sgd", None), ("adam", 5), ("torch.optim:ASGD", None), ("torch.optim:LBFGS", None)):
         batches: Batches = all_rows if batch is None else Minibatches((5, 6), numbers, 20, batch, of.data.n_rows)
         resolved = resolve(OptimizerSpec(name), prove=False)
-        here, there = (
-            list(
-                engines.train(
-                    of.draw(numbers),
-                    TrainingRows.of(of.data, of.dtype, device),
-                    resolved,
-                    of.architecture,
-                    batches,
-                    (20,),
-                    lambda r: r,
-                )
-            )[-1]
-            for device in ("cpu", "cuda")
-        )
+        rows = (TrainingRows.of(of.data, of.dtype, device) for device in ("cpu", "cuda"))
+        trainings = (Training(each, resolved, of.architecture, (20,), batches) for each in rows)
+        here, there = (list(engines.train(of.draw(numbers), training))[-1] for training in trainings)
         assert distance(here, there).max() < 1e-8
 
 

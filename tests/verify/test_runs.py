@@ -26,7 +26,7 @@ from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation import runs
 from verify.simulation.draw import Layer, Parameters
-from verify.simulation.eager import TrainingRows, train
+from verify.simulation.eager import Training, TrainingRows, train
 from verify.simulation.forward import FloatData, find_dead, surely_dead
 from verify.simulation.outcome import Outcome
 from verify.simulation.runs import RunCounts, RunTask, Start, StartCounts, StartTask, run_block, sample_starts
@@ -465,15 +465,14 @@ def test_a_copy_of_sgd_trains_like_stacked_sgd(foreign: Foreign, batch: int | No
     finals = []
     for spec in (OptimizerSpec("sgd", {"lr": 0.1}), foreign(CopiedSGD, lr=0.1)):
         resolved = resolve(spec)
-        looks = train(
-            run.start.draw(replicas),
+        training = Training(
             TrainingRows.of(DATA, "float64", "cpu"),
             resolved,
             run.start.architecture,
-            lambda step: None if rows is None else rows[step - 1],
             (0, 3, 20),
-            lambda replica: replica,
+            lambda step: None if rows is None else rows[step - 1],
         )
+        looks = train(run.start.draw(replicas), training)
         finals.append([flat(look) for look in looks])
         assert resolved.per_coordinate is (spec.target == "sgd")
     for ours, theirs in zip(*finals, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Layer, Parameters, flatten, unflatten
 from verify.simulation.engine_names import Epsilon
 
-__all__ = ["TrainingRows", "check_device", "train"]
+__all__ = ["Batches", "Training", "TrainingRows", "all_rows", "check_device", "train"]
 
 Ints = npt.NDArray[np.int64]
 Batches = Callable[[int], Ints | None]
@@ -44,6 +44,28 @@ class TrainingRows:
         return cls(*(torch.tensor(a, dtype=DTYPES[dtype], device=device) for a in (x, y)))
 
 
+def all_rows(step: int) -> None:
+    """Full batches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a block of networks goes through, whatever its engine.
+
+    checkpoints: ascending step numbers after which the parameters are wanted; batches: gives the row numbers (replicas,
+    batch) of steps 1, 2, …, or None for all rows; seed: of torch's generator for replica r of the block, for optimizers
+    that train replicas one by one; epsilon: Adam's convention.
+    """
+
+    rows: TrainingRows
+    optimizer: ResolvedOptimizer
+    architecture: Architecture
+    checkpoints: tuple[int, ...]
+    batches: Batches = all_rows
+    seed: Callable[[int], int] = lambda r: r
+    epsilon: Epsilon = "torch"
+
+
 def check_device(device: str) -> None:
     """Fails: InvalidInput if torch cannot compute on this device and bring the result back."""
     try:
@@ -52,30 +74,15 @@ def check_device(device: str) -> None:
         raise InvalidInput(f"device {device!r} cannot be used by torch here: {_reason(error)}") from None
 
 
-def train(
-    start: Parameters,
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    architecture: Architecture,
-    batches: Batches,
-    checkpoints: tuple[int, ...],
-    seed: Callable[[int], int],
-    *,
-    epsilon: Epsilon = "torch",
-) -> Iterator[Parameters]:
-    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+def train(start: Parameters, training: Training) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each checkpoint.
 
-    `batches(step)` gives row numbers (replicas, batch) for steps 1, 2, …, or None for all rows; `seed(r)` seeds torch's
-    generator for replica r of the block where replicas are trained one by one; epsilon: Adam's convention.
     Fails: InvalidInput if the optimizer's step raises.
     """
-    if optimizer.per_coordinate:
-        yield from _train_stacked(start, rows, optimizer, architecture, batches, checkpoints, epsilon)
+    if training.optimizer.per_coordinate:
+        yield from _train_stacked(start, training)
         return
-    singles = [
-        _train_reproducibly(_replica(start, r), rows, optimizer, _of_replica(batches, r), checkpoints, seed(r))
-        for r in range(len(start[0].bias))
-    ]
+    singles = [_train_reproducibly(_replica(start, r), _of_replica(training, r)) for r in range(len(start[0].bias))]
     for at_checkpoint in zip(*singles, strict=True):
         yield tuple(
             Layer(np.stack([net[k].weight for net in at_checkpoint]), np.stack([net[k].bias for net in at_checkpoint]))
@@ -84,39 +91,27 @@ def train(
 
 
 def _train_reproducibly(
-    start: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    batches: Batches,
-    checkpoints: tuple[int, ...],
-    seed: int,
+    start: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]], training: Training
 ) -> list[list[Layer]]:
     """Train one replica with torch's own generator seeded for it, since foreign optimizers may draw from that."""
-    devices = [rows.inputs.device] if rows.inputs.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        return list(_train_single(start, rows, optimizer, batches, checkpoints))
+    device = training.rows.inputs.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(training.seed(0))
+        return list(_train_single(start, training))
 
 
-def _train_stacked(
-    start: Parameters,
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    architecture: Architecture,
-    batches: Batches,
-    checkpoints: tuple[int, ...],
-    epsilon: Epsilon,
-) -> Iterator[Parameters]:
+def _train_stacked(start: Parameters, training: Training) -> Iterator[Parameters]:
     replicas = len(start[0].bias)
+    rows, optimizer, architecture = training.rows, training.optimizer, training.architecture
     # torch multiplies a stack of one matrix by other code, with other bits: a lone replica gets a companion
     flat = _leaf(np.repeat(flatten(start), 2, axis=0) if replicas == 1 else flatten(start), rows)
     stepper = _built(optimizer, [flat])
     done = 0
-    for checkpoint in checkpoints:
+    for checkpoint in training.checkpoints:
         for step in range(done + 1, checkpoint + 1):
-            numbers = batches(step)
+            numbers = training.batches(step)
             x, y = _batch(rows, numbers if numbers is None or replicas > 1 else np.repeat(numbers, 2, axis=0))
-            if epsilon == "tensorflow1" and optimizer.rule in _ADAM:
+            if training.epsilon == "tensorflow1" and optimizer.rule in _ADAM:
                 _set_epsilon(stepper, optimizer, step)
             _one_step(stepper, optimizer, lambda: _split(flat, architecture), x, y)
         done = checkpoint
@@ -124,19 +119,15 @@ def _train_stacked(
 
 
 def _train_single(
-    start: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    batches: Batches,
-    checkpoints: tuple[int, ...],
+    start: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]], training: Training
 ) -> Iterator[list[Layer]]:
-    layers = [(_leaf(w, rows), _leaf(b, rows)) for w, b in start]
-    stepper = _built(optimizer, [parameter for layer in layers for parameter in layer])
+    layers = [(_leaf(w, training.rows), _leaf(b, training.rows)) for w, b in start]
+    stepper = _built(training.optimizer, [parameter for layer in layers for parameter in layer])
     done = 0
-    for checkpoint in checkpoints:
+    for checkpoint in training.checkpoints:
         for step in range(done + 1, checkpoint + 1):
-            x, y = _batch(rows, batches(step))
-            _one_step(stepper, optimizer, lambda: [(w[None], b[None]) for w, b in layers], x, y)
+            x, y = _batch(training.rows, training.batches(step))
+            _one_step(stepper, training.optimizer, lambda: [(w[None], b[None]) for w, b in layers], x, y)
         done = checkpoint
         yield [Layer(_float64(w), _float64(b)) for w, b in layers]
 
@@ -218,9 +209,11 @@ def _replica(start: Parameters, r: int) -> list[tuple[npt.NDArray[np.float64], n
     return [(layer.weight[r], layer.bias[r]) for layer in start]
 
 
-def _of_replica(batches: Batches, r: int) -> Batches:
-    def one(step: int) -> Ints | None:
-        numbers = batches(step)
+def _of_replica(training: Training, r: int) -> Training:
+    """The training of replica r as a block of its own."""
+
+    def batches(step: int) -> Ints | None:
+        numbers = training.batches(step)
         return None if numbers is None else numbers[r : r + 1]
 
-    return one
+    return replace(training, batches=batches, seed=lambda _: training.seed(r))

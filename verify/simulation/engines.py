@@ -15,18 +15,16 @@ of their speed on the workload W1 of `benchmarks/` and a tenth on W4, though nea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-import torch
 
 from theorems.errors import InvalidInput
 from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation import eager
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engine_names import Engine, Epsilon
+from verify.simulation.eager import Training, TrainingRows
+from verify.simulation.engine_names import Engine
 from verify.simulation.fused import engine as fused
 from verify.simulation.fused import exact1d
 from verify.simulation.fused.compiler import Unavailable
@@ -92,30 +90,23 @@ def choose(
 
 def train(
     start: Parameters,
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    architecture: Architecture,
-    batches: Batches,
-    checkpoints: tuple[int, ...],
-    seed: Callable[[int], int],
+    training: Training,
     *,
     engine: Engine = Engine.EAGER,
     batch: int | None = None,
     threads: int | None = None,
-    epsilon: Epsilon = "torch",
 ) -> Iterator[Parameters]:
-    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+    """Yield the parameters of a block after each checkpoint.
 
-    As `verify.simulation.eager.train`. batch: rows in a minibatch, None for all rows, as `batches` gives them; threads:
-    of compiled engines, default as many as torch uses; epsilon: Adam's convention.
+    batch: rows in a minibatch, None for all rows, as `training.batches` gives them; threads: of compiled engines,
+    default as many as torch uses.
     Fails: InvalidInput if the engine cannot train this, or the optimizer's step raises.
     """
-    chosen = choose(engine, architecture, rows, optimizer, batch).engine
+    chosen = choose(engine, training.architecture, training.rows, training.optimizer, batch).engine
     if chosen is Engine.EAGER:
-        return eager.train(start, rows, optimizer, architecture, batches, checkpoints, seed, epsilon=epsilon)
+        return eager.train(start, training)
     if chosen is Engine.GPU:
-        return gpu.train(start, rows, optimizer, architecture, batches, checkpoints, epsilon=epsilon)
-    threads = threads or torch.get_num_threads()
+        return gpu.train(start, training)
     if chosen is Engine.FUSED:
-        return fused.train(start, rows, optimizer, architecture, batches, checkpoints, threads=threads, epsilon=epsilon)
-    return exact1d.train(start, rows, optimizer, architecture, checkpoints, threads=threads, epsilon=epsilon)
+        return fused.train(start, training, threads=threads)
+    return exact1d.train(start, training, threads=threads)

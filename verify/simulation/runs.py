@@ -26,7 +26,7 @@ from verify.optimizers.registry import resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.decay import curve_dead_layer, robustly_dead_layer
 from verify.simulation.draw import Parameters, draw_parameters
-from verify.simulation.eager import Batches, TrainingRows
+from verify.simulation.eager import Batches, Training, TrainingRows, all_rows
 from verify.simulation.engine_names import Engine, Epsilon
 from verify.simulation.engines import train
 from verify.simulation.final_risk import histogram
@@ -286,26 +286,20 @@ def _train_and_count(task: RunTask, replicas: npt.NDArray[np.int64]) -> RunCount
 
 def _trajectory(task: RunTask, initial: Parameters, replicas: npt.NDArray[np.int64]) -> Iterable[Parameters]:
     start = task.start
-    batches: Batches = _all_rows
+    batches: Batches = all_rows
     if task.batch is not None:
         key = start.key("minibatches", task.optimizer.label)
         batches = Minibatches(key, replicas, task.steps, task.batch, start.data.n_rows)
-    return train(
-        initial,
+    training = Training(
         _training_rows(start.data, start.dtype, task.device),
         resolve(task.optimizer, prove=False),
         start.architecture,
-        batches,
         task.checkpoints,
+        batches,
         lambda r: start.key("optimizer", task.optimizer.label, int(replicas[r]))[0],
-        engine=task.engine,
-        batch=task.batch,
-        epsilon=task.epsilon,
+        task.epsilon,
     )
-
-
-def _all_rows(step: int) -> None:
-    return None
+    return train(initial, training, engine=task.engine, batch=task.batch)
 
 
 class _Look:

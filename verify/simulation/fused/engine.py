@@ -20,8 +20,7 @@ import torch
 from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engine_names import Epsilon
+from verify.simulation.eager import Batches, Training, TrainingRows
 from verify.simulation.fused.compiler import load
 from verify.simulation.fused.library import Slabs, Stepper, Work, pointer, run, source, stepper
 from verify.simulation.fused.update import why_not
@@ -142,41 +141,30 @@ def width(architecture: Architecture) -> int:
     return min(widths) if len(widths) == 1 and not architecture.is_shallow and max(widths) <= _WIDEST else 0
 
 
-def train(
-    start: Parameters,
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    architecture: Architecture,
-    batches: Batches,
-    checkpoints: tuple[int, ...],
-    *,
-    threads: int | None = None,
-    epsilon: Epsilon = "torch",
-) -> Iterator[Parameters]:
-    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+def train(start: Parameters, training: Training, *, threads: int | None = None) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each checkpoint.
 
-    As `verify.simulation.eager.train`. threads: default as many as torch uses; results do not depend on them, nor on
-    how replicas are put into blocks.
+    threads: default as many as torch uses; results do not depend on them, nor on how replicas are put into blocks.
     Fails: Unavailable if the kernels cannot be compiled; ValueError if the optimizer is not supported.
     """
-    by = stepper(optimizer, rows.inputs.dtype, epsilon)
-    apart = points_in_lanes(by, rows.inputs.dtype, architecture, _points(batches, checkpoints, rows))
-    slabs = Slabs(start, by, rows.inputs.dtype, apart=apart)
-    trainer = _Trainer(slabs, by, rows, optimizer, architecture, threads or torch.get_num_threads())
+    dtype = training.rows.inputs.dtype
+    by = stepper(training.optimizer, dtype, training.epsilon)
+    slabs = Slabs(start, by, dtype, apart=points_in_lanes(by, dtype, training.architecture, _points(training)))
+    trainer = _Trainer(slabs, by, training, threads or torch.get_num_threads())
     done = 0
-    for checkpoint in checkpoints:
-        for first, last, chosen in stretches(batches, done, checkpoint):
+    for checkpoint in training.checkpoints:
+        for first, last, chosen in stretches(training.batches, done, checkpoint):
             trainer.advance(first, last, chosen)
         done = checkpoint
         yield slabs.read()
 
 
-def _points(batches: Batches, checkpoints: tuple[int, ...], rows: TrainingRows) -> int:
+def _points(training: Training) -> int:
     """Points of the first step."""
-    if isinstance(batches, Minibatches):
-        return batches.batch
-    chosen = batches(1) if any(checkpoints) else None
-    return len(rows.inputs) if chosen is None else chosen.shape[1]
+    if isinstance(training.batches, Minibatches):
+        return training.batches.batch
+    chosen = training.batches(1) if any(training.checkpoints) else None
+    return len(training.rows.inputs) if chosen is None else chosen.shape[1]
 
 
 Chosen = Minibatches | npt.NDArray[np.int64] | None
@@ -206,20 +194,13 @@ def stretches(batches: Batches, done: int, until: int) -> Iterator[tuple[int, in
 class _Trainer:
     """A block in the kernel's layout, carried forward stretch by stretch."""
 
-    def __init__(
-        self,
-        slabs: Slabs,
-        by: Stepper,
-        rows: TrainingRows,
-        optimizer: ResolvedOptimizer,
-        architecture: Architecture,
-        threads: int,
-    ) -> None:
+    def __init__(self, slabs: Slabs, by: Stepper, training: Training, threads: int) -> None:
+        rows = training.rows
         self.slabs, self.by, self.threads = slabs, by, threads
-        self.dtype, self.architecture = rows.inputs.dtype, architecture
-        self.sign = -1 if optimizer.settings.get("maximize") else 1
+        self.dtype, self.architecture = rows.inputs.dtype, training.architecture
+        self.sign = -1 if training.optimizer.settings.get("maximize") else 1
         self.inputs, self.labels = (np.ascontiguousarray(part.numpy()) for part in (rows.inputs, rows.labels))
-        self.widths = np.array(architecture.widths, dtype=np.int64)
+        self.widths = np.array(self.architecture.widths, dtype=np.int64)
 
     def advance(self, first: int, last: int, chosen: Chosen) -> None:
         """Make steps `first + 1 … last`."""

@@ -19,8 +19,7 @@ import torch
 from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import TrainingRows
-from verify.simulation.engine_names import Epsilon
+from verify.simulation.eager import Training, TrainingRows
 from verify.simulation.fused import engine
 from verify.simulation.fused.compiler import load
 from verify.simulation.fused.library import Slabs, Work, aligned, pointer, run, source, stepper
@@ -60,23 +59,15 @@ def _kernel(dtype: torch.dtype, architecture: Architecture) -> ctypes.CDLL:
     return load(source("exact1d.c"), given)
 
 
-def train(
-    start: Parameters,
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    architecture: Architecture,
-    checkpoints: tuple[int, ...],
-    *,
-    threads: int | None = None,
-    epsilon: Epsilon = "torch",
-) -> Iterator[Parameters]:
-    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`, full batches.
+def train(start: Parameters, training: Training, *, threads: int | None = None) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each checkpoint; every step takes all rows.
 
     As `verify.simulation.fused.engine.train`.
     Fails: Unavailable if the kernels cannot be compiled; ValueError if the optimizer is not supported.
     """
+    rows, optimizer, architecture = training.rows, training.optimizer, training.architecture
     dtype = rows.inputs.dtype
-    by = stepper(optimizer, dtype, epsilon)
+    by = stepper(optimizer, dtype, training.epsilon)
     kernel = _kernel(dtype, architecture)
     slabs = Slabs(start, by, dtype)
     inputs, labels, moments, centre = _sorted_moments(rows)
@@ -87,7 +78,7 @@ def train(
     guesses = np.zeros(cells + 2, dtype=np.int64 if dtype == torch.float64 else np.int32)
     pieces = aligned((slabs.groups, slabs.lanes), guesses.dtype)
     done, length = 0, _FIRST_STEPS
-    for checkpoint in checkpoints:
+    for checkpoint in training.checkpoints:
         while done < checkpoint:
             steps = min(length, checkpoint - done)
             table, branches = by.schedule.rows(done, done + steps)

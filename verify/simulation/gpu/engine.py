@@ -22,8 +22,7 @@ import torch
 from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Parameters, flatten, unflatten
-from verify.simulation.eager import Batches, TrainingRows
-from verify.simulation.engine_names import Epsilon
+from verify.simulation.eager import Training, TrainingRows
 from verify.simulation.fused.engine import Chosen, stretches
 from verify.simulation.fused.library import schedule
 from verify.simulation.fused.update import Schedule, UpdateCode, why_not
@@ -77,27 +76,16 @@ def _scalars(
     return torch.tensor(table, dtype=dtype, device=device), torch.tensor(branches, dtype=torch.int32, device=device)
 
 
-def train(
-    start: Parameters,
-    rows: TrainingRows,
-    optimizer: ResolvedOptimizer,
-    architecture: Architecture,
-    batches: Batches,
-    checkpoints: tuple[int, ...],
-    *,
-    on: Machine | None = None,
-    epsilon: Epsilon = "torch",
-) -> Iterator[Parameters]:
-    """Yield the parameters of a block after each of the ascending step numbers in `checkpoints`.
+def train(start: Parameters, training: Training, *, on: Machine | None = None) -> Iterator[Parameters]:
+    """Yield the parameters of a block after each checkpoint.
 
-    As `verify.simulation.eager.train`; on: what runs the kernel, by default the device of the rows.
+    on: what runs the kernel, by default the device of the rows.
     Fails: Unavailable as `reason_against`; ValueError if the optimizer or the network is not supported.
     """
-    on = machine(rows.inputs.device) if on is None else on
-    trainer = _Trainer(start, rows, optimizer, architecture, on, schedule(optimizer, epsilon))
+    trainer = _Trainer(start, training, machine(training.rows.inputs.device) if on is None else on)
     done = 0
-    for checkpoint in checkpoints:
-        for first, last, chosen in stretches(batches, done, checkpoint):
+    for checkpoint in training.checkpoints:
+        for first, last, chosen in stretches(training.batches, done, checkpoint):
             trainer.advance(first, last, chosen)
         done = checkpoint
         yield trainer.read()
@@ -106,22 +94,15 @@ def train(
 class _Trainer:
     """A block on the device, (replicas, 1 + states, parameters), carried forward stretch by stretch."""
 
-    def __init__(
-        self,
-        start: Parameters,
-        rows: TrainingRows,
-        optimizer: ResolvedOptimizer,
-        architecture: Architecture,
-        on: Machine,
-        by: Schedule,
-    ) -> None:
-        self.rows, self.architecture, self.on, self.by = rows, architecture, on, by
-        self.sign = -1 if optimizer.settings.get("maximize") else 1
-        self.inputs, self.labels = rows.inputs.contiguous(), rows.labels.contiguous()
+    def __init__(self, start: Parameters, training: Training, on: Machine) -> None:
+        self.rows, self.architecture, self.on = training.rows, training.architecture, on
+        self.by = by = schedule(training.optimizer, training.epsilon)
+        self.sign = -1 if training.optimizer.settings.get("maximize") else 1
+        self.inputs, self.labels = self.rows.inputs.contiguous(), self.rows.labels.contiguous()
         flat = flatten(start)
         slab = np.empty((len(flat), 1 + len(by.start()), flat.shape[1]))
         slab[:, 0], slab[:, 1:] = flat, by.start()[:, None]
-        self.slab = self._tensor(slab, rows.inputs.dtype)
+        self.slab = self._tensor(slab, self.inputs.dtype)
 
     def _tensor(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], dtype: torch.dtype) -> torch.Tensor:
         """Values on the device."""
