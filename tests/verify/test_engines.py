@@ -155,10 +155,13 @@ def test_any_depth_of_scalar_networks(engine: Engine, widths: str) -> None:
     check_agreement(start(widths), engine, "adam")
 
 
-@pytest.mark.parametrize("widths", ["10,64,1", "2,7,1", "1,5,3", "3,6,5,4", "10,1,2", "3,9,6,2", "3,3,3,3", "2,2,2,1"])
+@pytest.mark.parametrize(
+    "widths",
+    ["10,64,1", "2,7,1", "1,5,3", "3,6,5,4", "10,1,2", "3,9,6,2", "3,3,3,3", "2,2,2,1", "13,6,1", "20,5,1", "33,3,1"],
+)
 @pytest.mark.parametrize("batch", [None, 1, 32, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (3, 8))])
 def test_any_input_and_output_dimension_and_batch(widths: str, batch: int | None) -> None:
-    check_agreement(start(widths), Engine.FUSED, "sgd", {"lr": 0.02}, batch=batch, replicas=19)
+    check_agreement(start(widths), Engine.FUSED, "sgd", {"lr": 0.005}, batch=batch, replicas=19)
 
 
 @pytest.mark.parametrize("rows", [2, 5, 17, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (3, 4, 8, 9))])
@@ -209,6 +212,16 @@ def test_dead_stays_dead_bit_for_bit(engine: Engine, name: str, widths: str) -> 
         counts = run_block(task)
         assert counts.persistent == counts.claimed > 0
         assert counts.trials == sum(counts.outcomes.values()) == 150
+
+
+@pytest.mark.parametrize("name", C4_RULES)
+def test_dead_neurons_of_several_inputs_stay_dead_bit_for_bit(name: str) -> None:
+    of = start("3,4,1", dtype="float32", data=data_set(3))
+    task = RunTask(
+        of, OptimizerSpec(name), Event(neurons=1), Fraction(1, 10), 20, None, 10, "cpu", 0, 150, Engine.FUSED
+    )
+    counts = run_block(task)
+    assert counts.persistent == counts.claimed > 0
 
 
 def move_of_the_dead(engine: Engine, dtype: str) -> float:
@@ -418,6 +431,25 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
         "fma_only(here, sum[t],",
         "where(here, sum[t]); (void)(",
     ),
+    "shallow: residual of the wrong sign": ("3,5,1", "shallow.h", "(r[t] - y[t]) * scale", "(y[t] - r[t]) * scale"),
+    "shallow: the last tile's points counted twice": ("3,5,1", "shallow.h", "r[t] = t < points ?", "r[t] = 1 ?"),
+    "shallow: a bias gradient lost": ("3,5,1", "shallow.h", "if (last) bias[i] += here;", ""),
+    "shallow: a neuron left over on the way back": ("3,5,1", "shallow.h", "if (i < width) fall", "if (0) fall"),
+    "shallow: a neuron left over on the way there": (
+        "3,5,1",
+        "shallow.h",
+        "for (; i < width; i++) rise",
+        "for (; 0; i++) rise",
+    ),
+    "shallow: inputs left over": ("13,4,1", "shallow.h", "if (SHALLOW % MOST_INPUTS)", "if (0)"),
+    "shallow: active everywhere": ("3,5,1", "shallow.h", "where(on[i * TILE + t], r[t])", "r[t]"),
+    "shallow: active at 0 and below": (
+        "3,5,1",
+        "shallow.h",
+        "= active(z[i][p]);",
+        "= active(z[i][p] + (REAL)0.01);",
+    ),
+    "shallow: an outgoing weight's own gradient": ("3,5,1", "layers.h", "gv[i] = own", "gv[i] = b[i]"),
     "equal layers: a run that begins at the inputs ends too early": (
         "3,3,3,2",
         "kernel.c",
@@ -585,6 +617,17 @@ def test_a_device_without_a_compiled_engine_is_trained_eagerly() -> None:
     assert choose(Engine.AUTO, Architecture.parse("1,5,1"), rows, sgd, None) == Choice(
         Engine.EAGER, "not fused: it computes on the CPU, and the device is meta"
     )
+
+
+def test_data_too_large_for_the_numbers_of_rows_are_trained_eagerly() -> None:
+    many = torch.zeros((1, 1)).expand(1 << 25, 64)
+    rows = TrainingRows(many, many[:, :1])
+    sgd, architecture = resolve(OptimizerSpec("sgd"), prove=False), Architecture.parse("64,5,1")
+    assert choose(Engine.AUTO, architecture, rows, sgd, 32) == Choice(
+        Engine.EAGER, "not fused: it finds rows by numbers of 31 bits, and there are 2147483648 inputs or labels"
+    )
+    fewer = TrainingRows(many[:-1], many[:-1, :1])
+    assert choose(Engine.AUTO, architecture, fewer, sgd, 32).engine is Engine.FUSED
 
 
 # --- long runs, in distribution -------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from pathlib import Path
 __all__ = ["Unavailable", "cache_folder", "compiler", "load"]
 
 SOURCES = Path(__file__).resolve().parent
-HEADERS = ("lanes.h", "layers.h", "narrow.h", "work.h", "crossings.h", "draws.h")
+HEADERS = ("lanes.h", "layers.h", "narrow.h", "shallow.h", "work.h", "crossings.h", "draws.h")
 # No -ffast-math: NaN, infinities and zeros must be what IEEE 754 says. Contraction to fused operations is allowed.
 OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-w")
 _NATIVE = ("-march=native", "-mcpu=native")

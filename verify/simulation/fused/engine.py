@@ -39,15 +39,16 @@ __all__ = [
 ]
 
 _STEPS_AT_ONCE = 1 << 14
-_TILES = (1, 2, 4, 8, 16)  # vectors of points at a time
+_TILES = (1, 2, 4, 8, 16, 32)  # points at a time, or vectors of points
 _VECTOR = 64  # bytes
-_FEWEST_VECTORS = 2  # of points
+_FEWEST_VECTORS, _MOST_VECTORS = 2, 16  # of points, where they are in the lanes
 _WIDE = 1 << 15  # parameters times vectors of points at a time: 2 MB with a vector of replicas for each, a second cache
 _WIDE_AND_SHALLOW = 1 << 17  # the same with one hidden layer, whose sums over the lanes weigh more
 _WIDEST = 64  # of layers whose sizes are worth compiling
 _NARROW = 8  # layers that fit the registers, activations of two points at a time
 _WRITTEN_OUT = 256  # weights for which code is written out, once for layers of equal sizes: it must stay small
 _IN_CACHE = 256  # neurons, whose activations at four points take 64 kB
+_FEW_INPUTS, _MOST_INPUTS = 16, 32  # of shallow networks, whose sums over the points are written out
 _ROWS_AT_ONCE = 1 << 23  # row numbers handed over at once: 32 MB
 
 
@@ -70,6 +71,8 @@ def unsupported(optimizer: ResolvedOptimizer, rows: TrainingRows) -> str | None:
     """Why no compiled engine can train this, whatever the compiler, or None."""
     if rows.inputs.device.type != "cpu":
         return f"it computes on the CPU, and the device is {rows.inputs.device}"
+    if (most := max(rows.inputs.numel(), rows.labels.numel())) >= 1 << 31:
+        return f"it finds rows by numbers of 31 bits, and there are {most} inputs or labels"
     return why_not(optimizer)
 
 
@@ -77,45 +80,48 @@ def points_in_lanes(by: Stepper, dtype: torch.dtype, architecture: Architecture,
     """Whether one replica at a time, with points in the lanes, is faster for so many points a step.
 
     A group's parameters then take a vector's room each, and a gradient is summed over the lanes once for each tile: the
-    more room and the fewer sums, the better. Vectors shorter than AVX-512's take less room and make more sums. Scalar
-    networks with one hidden layer have a faster way with replicas in the lanes.
+    more room and the fewer sums, the better. Vectors shorter than AVX-512's take less room and make more sums. Networks
+    with one hidden layer and one output have a faster way with replicas in the lanes.
     """
     short = by.lanes * dtype.itemsize < _VECTOR
-    if short or points < _FEWEST_VECTORS * by.lanes or _is_scalar_and_shallow(architecture):
+    if short or points < _FEWEST_VECTORS * by.lanes or shallow_inputs(architecture):
         return False
     parameters = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(architecture.widths))
     wide = _WIDE_AND_SHALLOW if architecture.is_shallow else _WIDE
-    return min(points // by.lanes, _TILES[-1]) * parameters >= wide
+    return min(points // by.lanes, _MOST_VECTORS) * parameters >= wide
 
 
 def kernel(by: Stepper, dtype: torch.dtype, architecture: Architecture, points: int, apart: bool) -> ctypes.CDLL:
     """The kernel for so many points a step, with replicas in the lanes or apart. Fails: Unavailable."""
     wide = int(dtype == torch.float64)
     if apart:
-        vectors = min(-(-points // by.lanes), _TILES[-1])
+        vectors = min(-(-points // by.lanes), _MOST_VECTORS)
         return load(source("points.c"), {"WIDE": wide, "TILE": next(size for size in _TILES if vectors <= size)})
-    shape = narrow(architecture)
-    most = 8 if not shape else 4 if max(architecture.widths) <= 4 else 2
-    tile = next((size for size in (1, 2, 4) if points <= size), 8)
-    given: dict[str, int | str] = {"WIDE": wide, "WIDTH": width(architecture)}
-    return load(source("kernel.c"), given | {"TILE": min(tile, most)} | shape)
+    inputs = shallow_inputs(architecture)
+    given: dict[str, int | str] = {"SHALLOW": inputs} if inputs else narrow(architecture)
+    tile = next(size for size in _TILES if points <= size or size == _most_points(architecture))
+    return load(source("kernel.c"), given | {"WIDE": wide, "WIDTH": width(architecture), "TILE": tile})
+
+
+def _most_points(architecture: Architecture) -> int:
+    """Points at a time: what is read of each must stay near the core, and in narrow networks in its registers."""
+    if 1 < shallow_inputs(architecture) <= _FEW_INPUTS:
+        return 32
+    if not narrow(architecture):
+        return 8
+    return 4 if max(architecture.widths) <= 4 else 2
 
 
 def narrow(architecture: Architecture) -> dict[str, int | str]:
     """What the kernels must be told to hold the layers of a narrow network in registers (narrow.h); nothing for others.
 
-    Scalar networks with one hidden layer have a faster way of their own.
+    Networks with one hidden layer and one output have a faster way of their own.
     """
     widths = architecture.widths
     *hidden, last = pairwise(widths)
     runs = [(sizes, len(list(same))) for sizes, same in groupby(hidden)] + [(last, 1)]
     weights = sum(n_in * n_out for (n_in, n_out), _ in runs)
-    if (
-        max(widths) > _NARROW
-        or weights > _WRITTEN_OUT
-        or sum(widths) > _IN_CACHE
-        or _is_scalar_and_shallow(architecture)
-    ):
+    if max(widths) > _NARROW or weights > _WRITTEN_OUT or sum(widths) > _IN_CACHE or shallow_inputs(architecture):
         return {}
     layers, place, below = [], 0, 0
     for (n_in, n_out), times in runs:
@@ -131,8 +137,10 @@ def narrow(architecture: Architecture) -> dict[str, int | str]:
     }
 
 
-def _is_scalar_and_shallow(architecture: Architecture) -> bool:
-    return architecture.is_shallow and architecture.input_dim == architecture.output_dim == 1
+def shallow_inputs(architecture: Architecture) -> int:
+    """Inputs of a network with one hidden layer and one output (shallow.h), or 0 for others and those with too many."""
+    inputs = architecture.input_dim
+    return inputs if architecture.is_shallow and architecture.output_dim == 1 and inputs <= _MOST_INPUTS else 0
 
 
 def width(architecture: Architecture) -> int:

@@ -364,7 +364,7 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *s, W
             if (waiting->count == TILE) carry_back(work, slab, gradient, waiting);
         }
         if (waiting->count) carry_back(work, slab, gradient, waiting);
-        if (shallow) finish_scalar(slab, gradient, width);
+        if (shallow) finish_shallow(slab, gradient, 1, width);
         update_group(work, step, slab, gradient);
         if (step == work->steps - 1) work->pieces[group] = pieces;
     }

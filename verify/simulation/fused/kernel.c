@@ -3,8 +3,8 @@
    A thread takes a group of LANES replicas and carries it through all steps; the group's parameters, states and
    gradient and the activations of TILE points stay in the core's cache. For layers too wide for that see points.c.
 
-   Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h), and for narrow networks what narrow.h
-   names. */
+   Compile with WIDE = 0 (float) or 1 (double), TILE and WIDTH (see layers.h), for narrow networks what narrow.h names,
+   and for shallow ones what shallow.h does. */
 
 #include "lanes.h"
 #include "work.h"
@@ -14,43 +14,11 @@
 #ifdef NEURONS
 #include "narrow.h"
 #endif
+#ifdef SHALLOW
+#include "shallow.h"
+#endif
 
-/* One hidden layer, scalar input and output: the outgoing weight v_i is taken out of the sums over the points, so that
-   a neuron costs six operations a point. gradient holds the sums until `finish_scalar` multiplies them. */
-INLINE void tile_scalar(const V *theta, V *gradient, long width, const V *x, const V *y, V *h, V scale, int points) {
-    const V *w = theta, *b = theta + width, *v = theta + 2 * width;
-    V *gw = gradient, *gb = gradient + width;
-    V r[TILE], in[TILE];
-    UNROLL for (int t = 0; t < TILE; t++) {
-        r[t] = theta[3 * width];
-        in[t] = x[t];
-    }
-    for (long i = 0; i < width; i++) {
-        V wi = w[i], bi = b[i], vi = v[i];
-        UNROLL for (int t = 0; t < TILE; t++) {
-            V a = relu(bi + wi * in[t]);
-            h[i * TILE + t] = a;
-            r[t] += vi * a;
-        }
-    }
-    V out = gradient[3 * width];
-    UNROLL for (int t = 0; t < TILE; t++) {
-        r[t] = t < points ? (r[t] - y[t]) * scale : broadcast(0);
-        out += r[t];
-    }
-    gradient[3 * width] = out;
-    for (long i = 0; i < width; i++) {
-        V sw = gw[i], sb = gb[i];
-        UNROLL for (int t = 0; t < TILE; t++) {
-            const M on = active(h[i * TILE + t]);
-            sb = add_where(on, sb, r[t]);
-            sw = fma_where(on, sw, r[t], in[t]);
-        }
-        gw[i] = sw, gb[i] = sb;
-    }
-}
-
-#ifdef NEURONS
+#if defined(NEURONS)
 INLINE void rise(const V *theta, const V *h, V *out, int n_in, int n_out, int rectify) {
     UNROLL for (int i = 0; i < n_out; i++) {
         V sum[TILE];
@@ -92,7 +60,7 @@ INLINE void tile(const V *theta, V *gradient, const V *x, const V *y, V scale, i
     fall_all(theta + place, gradient + place, h + (below) * TILE, d, n_in, n_out, times, below == 0);
     LAYERS_BACK(FALL)
 }
-#else
+#elif !defined(SHALLOW)
 /* Any network; h has room for all layers, d for two. */
 INLINE void tile(const Work *work, const V *theta, V *gradient, const V *y, V *h, V *d, V *e, V scale, int points) {
     const long *widths = work->widths, last = work->layers;
@@ -146,20 +114,17 @@ INLINE const int32_t *batch_of(const Work *work, long group, long step, int32_t 
     return room;
 }
 
+typedef int32_t Numbers __attribute__((vector_size(LANES * sizeof(int32_t)), aligned(4)));
+INLINE I numbers_of(const int32_t *chosen) { return __builtin_convertvector(*(const Numbers *)chosen, I); }
+
 /* The columns of TILE points: the same for all replicas, or each replica's own. Room that is left repeats the last point,
    where a network is finite if it is so at all points. */
 INLINE void load(const REAL *table, long columns, const int32_t *chosen, long first, int points, V *into) {
-    for (int t = 0; t < points; t++)
-        for (long c = 0; c < columns; c++) {
-            if (!chosen) {
-                into[c * TILE + t] = broadcast(table[(first + t) * columns + c]);
-                continue;
-            }
-            V column;
-            UNROLL for (int lane = 0; lane < LANES; lane++)
-                column[lane] = table[(long)chosen[(first + t) * LANES + lane] * columns + c];
-            into[c * TILE + t] = column;
-        }
+    for (int t = 0; t < points; t++) {
+        const I at = chosen ? numbers_of(chosen + (first + t) * LANES) * (INT)columns : (I){0};
+        const REAL *row = chosen ? table : table + (first + t) * columns;
+        for (long c = 0; c < columns; c++) into[c * TILE + t] = chosen ? look_up(row + c, at) : broadcast(row[c]);
+    }
     for (int t = points; t < TILE; t++)
         for (long c = 0; c < columns; c++) into[c * TILE + t] = into[c * TILE + points - 1];
 }
@@ -170,7 +135,6 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *d, V
     V *slab = work->memory + group * (1 + work->states) * work->parameters;
     const long n_in = work->widths[0], n_out = work->widths[work->layers];
     const long points = work->batch ? work->batch : work->rows;
-    const int scalar = work->layers == 2 && n_in == 1 && n_out == 1;
     const V scale = broadcast((REAL)work->sign * 2 / (REAL)points);
     for (long step = 0; step < work->steps; step++) {
         const int32_t *chosen = work->batch ? batch_of(work, group, step, room) : 0;
@@ -179,14 +143,17 @@ static void train_group(const Work *work, long group, V *gradient, V *h, V *d, V
             int here = points - first < TILE ? (int)(points - first) : TILE;
             load(work->inputs, n_in, chosen, first, here, h);
             load(work->labels, n_out, chosen, first, here, y);
-            if (scalar) tile_scalar(slab, gradient, work->widths[1], h, y, h + TILE, scale, here);
-#ifdef NEURONS
-            else tile(slab, gradient, h, y, scale, here);
+#if defined(SHALLOW)
+            tile_shallow(slab, gradient, work->widths[1], h, y, h + n_in * TILE, scale, here);
+#elif defined(NEURONS)
+            tile(slab, gradient, h, y, scale, here);
 #else
-            else tile(work, slab, gradient, y, h, d, e, scale, here);
+            tile(work, slab, gradient, y, h, d, e, scale, here);
 #endif
         }
-        if (scalar) finish_scalar(slab, gradient, work->widths[1]);
+#ifdef SHALLOW
+        finish_shallow(slab, gradient, SHALLOW, work->widths[1]);
+#endif
         update_group(work, step, slab, gradient);
     }
 }

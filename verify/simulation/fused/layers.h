@@ -124,12 +124,19 @@ INLINE void gather(const V *d, const V *h, V *gradient, long n_in, long n_out) {
     else gather_sized(d, h, gradient, n_in, n_out);
 }
 
-/* One hidden layer, scalar input and output: gradient holds, for each neuron, the sums of the residual times input and of
-   the residual where it is active, and here gets what they mean: the outgoing weight v_i was taken out of the sums, and
+/* One hidden layer, one output: gradient holds, for each neuron, the sums of the residual times each input and of the
+   residual where it is active, and here gets what they mean: the outgoing weight v_i was taken out of the sums, and
    v_i's own is the sum of the residual times w_i x + b_i, which follows from them; 0 where no point is active. */
-INLINE void finish_scalar(const V *theta, V *gradient, long width) {
+INLINE void finish_shallow(const V *theta, V *gradient, long n_in, long width) {
+    const V *b = theta + n_in * width, *v = b + width;
+    V *gb = gradient + n_in * width, *gv = gb + width;
     for (long i = 0; i < width; i++) {
-        const V w = theta[i], b = theta[width + i], v = theta[2 * width + i], sw = gradient[i], sb = gradient[width + i];
-        gradient[i] = v * sw, gradient[width + i] = v * sb, gradient[2 * width + i] = w * sw + b * sb;
+        V own = b[i] * gb[i];
+        for (long k = 0; k < n_in; k++) {
+            const V sum = gradient[i * n_in + k];
+            own += theta[i * n_in + k] * sum;
+            gradient[i * n_in + k] = v[i] * sum;
+        }
+        gb[i] *= v[i], gv[i] = own;
     }
 }
