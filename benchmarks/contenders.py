@@ -21,7 +21,7 @@ from theorems.setting import Architecture, DataSet
 from verify.optimizers.registry import ResolvedOptimizer, resolve
 from verify.optimizers.spec import OptimizerSpec
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import Training, TrainingRows
+from verify.simulation.eager import Batches, Training, TrainingRows, all_rows
 from verify.simulation.engine_names import Engine
 from verify.simulation.engines import supports, train
 from verify.simulation.runs import Start
@@ -85,11 +85,11 @@ class Prepared:
     rows: TrainingRows
     optimizer: ResolvedOptimizer
 
-    def batches(self, steps: int) -> Callable[[int], Any]:
+    def batches(self, steps: int) -> Batches:
         """The rows of each step."""
         batch = self.workload.batch
         if batch is None:
-            return lambda step: None
+            return all_rows
         return Minibatches((1, 2), np.arange(self.workload.replicas), steps, batch, self.start.data.n_rows)
 
 

@@ -6,6 +6,7 @@ Any `concurrent.futures.Executor` will do. Dask and Slurm bring their own schedu
 from __future__ import annotations
 
 import importlib
+import logging
 import multiprocessing
 import multiprocessing.resource_tracker
 import os
@@ -238,6 +239,11 @@ def dask_workers(
         client = distributed.Client(address, timeout=patience, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(f"Dask scheduler {address!r} cannot be reached: {_first_line(error)}") from error
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(
+        logging.CRITICAL + 1
+    )  # what it would say of a lost scheduler, with tracebacks, is said here in a sentence
     try:
         with suppress(TimeoutError):
             client.wait_for_workers(1, timeout=patience)
@@ -272,6 +278,7 @@ def dask_workers(
         )
     finally:
         client.close(timeout=patience)
+        log.setLevel(level)
 
 
 def _has_no_worker(client: Any) -> bool:

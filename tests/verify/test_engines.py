@@ -341,6 +341,14 @@ def test_checkpoints_do_not_matter(engine: Engine) -> None:
     assert len(looks) == 6
 
 
+def test_the_exact_engine_takes_no_minibatch_for_all_rows() -> None:
+    of = start()
+    rows, optimizer = TrainingRows.of(of.data, "float64", "cpu"), resolve(OptimizerSpec("sgd"), prove=False)
+    drawn = Minibatches((5, 6), np.arange(4), 3, 2, of.data.n_rows)
+    with pytest.raises(ValueError, match="all rows in every step"):
+        next(exact1d.train(of.draw(np.arange(4)), Training(rows, optimizer, of.architecture, (3,), drawn)))
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 7])
 def test_rows_drawn_in_the_kernel_are_those_of_the_streams(batch: int) -> None:
     """Replica numbers above 2^32 and checkpoints in the middle of a counter included."""
@@ -441,7 +449,7 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
         "for (; i < width; i++) rise",
         "for (; 0; i++) rise",
     ),
-    "shallow: inputs left over": ("13,4,1", "shallow.h", "if (SHALLOW % MOST_INPUTS)", "if (0)"),
+    "shallow: inputs left over": ("13,4,1", "shallow.h", "if (left)", "if (0)"),
     "shallow: active everywhere": ("3,5,1", "shallow.h", "where(on[i * TILE + t], r[t])", "r[t]"),
     "shallow: active at 0 and below": (
         "3,5,1",

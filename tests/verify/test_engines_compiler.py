@@ -161,14 +161,17 @@ def test_a_system_compiler_that_does_not_work_is_passed_over(
     script: str, told: str, cache: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("cc", "gcc"):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / name).write_text(f"#!/bin/sh\necho $0 >> {tmp_path}/asked\n{script}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     assert "ziglang" in compiler.compiler().command
     assert answer(8) == 8
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").split()
+    assert len(asked) == 4, "each is asked once, in two ways, however often a kernel is wanted"
     monkeypatch.setitem(sys.modules, "ziglang", None)
     with pytest.raises(compiler.Unavailable, match=re.escape(told)) as caught:
         compiler.compiler()
     assert str(caught.value).count("the C compiler ") == 2
+    assert str(caught.value).endswith("; `pip install 'nonconv[compiler]'` brings one")
 
 
 def test_a_compiler_without_the_headers_of_the_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +205,9 @@ def test_arguments_of_the_compiler(cache: Path, tmp_path: Path, monkeypatch: pyt
         assert compiler.load(text, {"ANSWER": 3}).answer() == 30 + plus
     assert len(list(cache.glob("*.so"))) == 2
     monkeypatch.setenv("CC", " ")
-    assert compiler.compiler() == compiler._found()
+    blank = compiler.compiler()
+    monkeypatch.delenv("CC")
+    assert compiler.compiler() == blank
     monkeypatch.setenv("CC", "gcc 'never closed")
     with pytest.raises(compiler.Unavailable, match=r"\$CC is \"gcc 'never closed\", expected a command line"):
         compiler.compiler()

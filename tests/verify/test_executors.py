@@ -8,7 +8,10 @@ import os
 import random
 import shutil
 import signal
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -168,6 +171,44 @@ def test_a_cluster_that_loses_all_workers_says_so_and_goes_on_with_new_ones(monk
             assert count_all(units, dataclasses.replace(workers, seconds=0.01), None, leave) == expected
     assert len(told) == 1
     assert "has no worker any more; waiting for one" in told[0]
+
+
+@WITHOUT_DASK
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_that_goes_away_gets_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--no-dashboard"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}", "--no-dashboard"]
+    scheduler = subprocess.Popen([*command, "--port", port], stderr=subprocess.DEVNULL)
+    working = subprocess.Popen([*worker, "--nthreads", "1", "--no-nanny"], stderr=subprocess.DEVNULL)
+
+    def leave(done: float, total: float) -> None:
+        if done:
+            scheduler.kill()
+
+    try:
+        _wait_for(port)
+        gone = pytest.raises(InvalidInput, match="is gone, or gave the work up")
+        with gone, dask_workers(f"tcp://127.0.0.1:{port}") as workers:
+            count_all([trained(2000)], dataclasses.replace(workers, seconds=0.01), None, leave)
+    finally:
+        for process in (scheduler, working):
+            process.kill()
+            process.wait()
+    assert not [record for record in caplog.records if record.name == "distributed.client"]
+
+
+def _wait_for(port: str) -> None:
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", int(port)), timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(f"nobody listens on port {port}")
 
 
 @WITHOUT_DASK

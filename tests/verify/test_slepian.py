@@ -15,26 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from tests.verify.first_layers import FALSE_ALARM, NORMAL, ZERO, lower
+from tests.verify.first_layers import layer as layer_of
 from theorems.errors import InvalidInput
 from theorems.laws import Law, Normal, Uniform, Zero
 from verify.dead_neuron.one_dimensional import normal_1d
 from verify.dead_neuron.result import FirstLayer
 from verify.dead_neuron.slepian import one_factor, one_factor_bound
 
-FALSE_ALARM = 1e-8
-NORMAL, ZERO = Normal(sympy.Integer(1)), Zero()
-
 
 def layer(rows: Sequence[Any], weight: Law = NORMAL, bias: Law = NORMAL) -> FirstLayer:
-    return FirstLayer(tuple(tuple(Fraction(v) for v in row) for row in rows), weight, bias)
-
-
-def lower(answer: Any) -> Fraction:
-    assert answer is not None
-    assert not answer.two_sided
-    assert answer.enclosure.hi == 1
-    found: Fraction = answer.enclosure.lo
-    return found
+    return layer_of(rows, weight, bias)
 
 
 # The largest common load of `equicorrelated` is 3/5, whose square cannot be told from the correlation in 22 bits.

@@ -31,9 +31,7 @@ OPTIONS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC"
 _NATIVE = ("-march=native", "-mcpu=native")
 _NAMES = ("cc", "gcc", "clang")
 _PACKAGE = "ziglang"  # clang, with a linker and the C library's headers, for machines that have no compiler
-_LIBRARY = (
-    b"#include <math.h>\n#include <stdlib.h>\n#include <string.h>\n"  # a compiler without these headers is useless
-)
+_LIBRARY = b"#include <math.h>\n#include <stdlib.h>\n#include <string.h>\n"  # the kernels need their headers
 _TIME_LIMIT = 300
 
 
@@ -63,7 +61,17 @@ def compiler() -> Compiler:
     Fails: Unavailable if there is none that works.
     """
     wanted = os.environ.get("CC", "").strip()
-    return _examined(_wanted(wanted)) if wanted else _found()
+    commands = [_wanted(wanted)] if wanted else list(_candidates())
+    reasons = []
+    for command in commands:
+        found = _examined(command)
+        if isinstance(found, Compiler):
+            return found
+        reasons.append(found)
+    if not wanted and importlib.util.find_spec(_PACKAGE) is None:
+        looked = f"no C compiler: looked for {', '.join(_NAMES)} on the path and for the Python package {_PACKAGE}"
+        reasons = [*(reasons or [looked]), "`pip install 'nonconv[compiler]'` brings one"]
+    raise Unavailable("; ".join(reasons))
 
 
 def _wanted(line: str) -> tuple[str, ...]:
@@ -77,21 +85,6 @@ def _wanted(line: str) -> tuple[str, ...]:
     return (path, *arguments)
 
 
-def _found() -> Compiler:
-    reasons = []
-    for command in _candidates():
-        try:
-            return _examined(command)
-        except Unavailable as error:
-            reasons.append(str(error))
-    if reasons:
-        raise Unavailable("; ".join(reasons))
-    raise Unavailable(
-        f"no C compiler: looked for {', '.join(_NAMES)} on the path and for the Python package {_PACKAGE}; "
-        "`pip install 'nonconv[compiler]'` brings one"
-    )
-
-
 def _candidates() -> Iterator[tuple[str, ...]]:
     for name in _NAMES:
         if (path := shutil.which(name)) is not None:
@@ -101,14 +94,16 @@ def _candidates() -> Iterator[tuple[str, ...]]:
 
 
 @lru_cache(maxsize=8)
-def _examined(command: tuple[str, ...]) -> Compiler:
-    """Ask what the compiler and the C library predefine: versions, and the instruction set of this machine."""
+def _examined(command: tuple[str, ...]) -> Compiler | str:
+    """What the compiler and the C library predefine, versions and this machine's instructions; or why it is no use."""
     for native in _NATIVE:
-        done = _run([*command, native, "-dM", "-E", "-x", "c", "-"], _LIBRARY)
+        try:
+            done = _run([*command, native, "-dM", "-E", "-x", "c", "-"], _LIBRARY)
+        except Unavailable as error:
+            return str(error)
         if done.returncode == 0:
             return Compiler(command, native, hashlib.sha256(done.stdout).hexdigest())
-    message = _first_line(done.stderr)
-    raise Unavailable(f"the C compiler {shlex.join(command)} does not compile for this machine: {message}")
+    return f"the C compiler {shlex.join(command)} does not compile for this machine: {_first_line(done.stderr)}"
 
 
 def _run(command: list[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -99,7 +99,8 @@ def kernel(by: Stepper, dtype: torch.dtype, architecture: Architecture, points: 
         return load(source("points.c"), {"WIDE": wide, "TILE": next(size for size in _TILES if vectors <= size)})
     inputs = shallow_inputs(architecture)
     given: dict[str, int | str] = {"SHALLOW": inputs} if inputs else narrow(architecture)
-    tile = next(size for size in _TILES if points <= size or size == _most_points(architecture))
+    most = _most_points(architecture)
+    tile = next(size for size in _TILES if points <= size or size == most)
     return load(source("kernel.c"), given | {"WIDE": wide, "WIDTH": width(architecture), "TILE": tile})
 
 

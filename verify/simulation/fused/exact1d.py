@@ -19,7 +19,7 @@ import torch
 from theorems.setting import Architecture
 from verify.optimizers.registry import ResolvedOptimizer
 from verify.simulation.draw import Parameters
-from verify.simulation.eager import Training, TrainingRows
+from verify.simulation.eager import Training, TrainingRows, all_rows
 from verify.simulation.fused import engine
 from verify.simulation.fused.compiler import load
 from verify.simulation.fused.library import Slabs, Work, aligned, pointer, run, source, stepper
@@ -63,8 +63,11 @@ def train(start: Parameters, training: Training, *, threads: int | None = None) 
     """Yield the parameters of a block after each checkpoint; every step takes all rows.
 
     As `verify.simulation.fused.engine.train`.
-    Fails: Unavailable if the kernels cannot be compiled; ValueError if the optimizer is not supported.
+    Fails: Unavailable if the kernels cannot be compiled; ValueError if the optimizer is not supported, or for
+    minibatches.
     """
+    if training.batches is not all_rows:
+        raise ValueError("expected all rows in every step")
     rows, optimizer, architecture = training.rows, training.optimizer, training.architecture
     dtype = rows.inputs.dtype
     by = stepper(optimizer, dtype, training.epsilon)

@@ -117,8 +117,8 @@ INLINE const int32_t *batch_of(const Work *work, long group, long step, int32_t 
 typedef int32_t Numbers __attribute__((vector_size(LANES * sizeof(int32_t)), aligned(4)));
 INLINE I numbers_of(const int32_t *chosen) { return __builtin_convertvector(*(const Numbers *)chosen, I); }
 
-/* The columns of TILE points: the same for all replicas, or each replica's own. Room that is left repeats the last point,
-   where a network is finite if it is so at all points. */
+/* The columns of TILE points: the same for all replicas, or each replica's own. Room that is left repeats the last
+   point, where a network is finite if it is so at all points. */
 INLINE void load(const REAL *table, long columns, const int32_t *chosen, long first, int points, V *into) {
     for (int t = 0; t < points; t++) {
         const I at = chosen ? numbers_of(chosen + (first + t) * LANES) * (INT)columns : (I){0};

@@ -1,5 +1,5 @@
-/* Products of layers with the activations of TILE points, tiled in registers: UNITS x POINTS_AT_ONCE accumulators, each a
-   vector of replicas.
+/* Products of layers with the activations of TILE points, tiled in registers: UNITS x POINTS_AT_ONCE accumulators, each
+   a vector of replicas.
 
    TILE = points at a time, a power of 2; WIDTH = width of hidden layers for which the products are also
    compiled with known sizes, or 0. Arrays: weights[i * n_in + k], h[k * TILE + t], d[i * TILE + t]. */

@@ -89,13 +89,14 @@ INLINE void fall_shallow(const V *r, const M *on, const V *x, V *gw, V *gb, int 
 }
 
 INLINE void fall_shallow_row(const V *r, const M *on, const V *x, V *gw, V *gb, int units) {
-    int first = 0;
-    UNROLL for (; first + MOST_INPUTS <= SHALLOW; first += MOST_INPUTS)
+    const int left = SHALLOW % MOST_INPUTS;
+    UNROLL for (int first = 0; first < SHALLOW - left; first += MOST_INPUTS)
         fall_shallow(r, on, x, gw, gb, units, first, MOST_INPUTS);
-    if (SHALLOW % MOST_INPUTS) fall_shallow(r, on, x, gw, gb, units, SHALLOW - SHALLOW % MOST_INPUTS, SHALLOW % MOST_INPUTS);
+    if (left) fall_shallow(r, on, x, gw, gb, units, SHALLOW - left, left);
 }
 
-INLINE void tile_shallow(const V *theta, V *gradient, long width, const V *x, const V *y, V *room, V scale, int points) {
+INLINE void tile_shallow(const V *theta, V *gradient, long width, const V *x, const V *y, V *room, V scale,
+                         int points) {
     V *r = room;
     M *on = (M *)(room + TILE);
     const V *w = theta, *b = w + width * SHALLOW, *v = b + width, *c = v + width;
